@@ -1,0 +1,246 @@
+"""Watching a folder: frames are told as soon as they are complete, not a moment later.
+
+A frame is complete when it has the size that its own header promises; no time is waited
+for. Files of transfer tools under temporary names, pipes, folders and links that lead
+nowhere are passed over; what can never become a frame is told once, with the reason.
+Nothing is written, moved or opened for writing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import watchfiles
+
+from . import io
+from .errors import FrameError, GoodmanError
+
+_log = logging.getLogger("goodman_live")
+
+STALLED_SECONDS = 60.0
+UNPADDED_SECONDS = 2.0
+_STEP, _DEBOUNCE, _TICK = 5, 25, 250  # [ms]
+_POLL_SECONDS = 0.5
+_SURVEY_SECONDS = 30.0  # the kernel drops events when too many come at once
+
+
+class Stop(Protocol):
+    """Anything that can say that it is time to end, such as `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file that came: a complete frame, or one with a `problem` (a sentence).
+
+    `complete_at` is when it was seen complete [s since 1970]; `waited` is False for what was
+    there before the watch began.
+    """
+
+    path: Path
+    problem: str = ""
+    complete_at: float = field(default_factory=time.time)
+    waited: bool = True
+
+
+def watch_folder(
+    folder: Path,
+    stop: Stop,
+    *,
+    stalled_seconds: float = STALLED_SECONDS,
+    force_polling: bool = False,
+) -> Iterator[Arrival]:
+    """Yield the frames in `folder` and its sub-folders: those already there, then as they come.
+
+    A file that is changed later is told again.
+
+    Parameters
+    ----------
+    stop
+        Ends the iteration, within a quarter of a second, once it is set.
+    stalled_seconds
+        A file that is incomplete and has not grown for so long is told once as a problem.
+    force_polling
+        Look at the folder twice a second instead of waiting for the kernel's word, which
+        network file systems do not give.
+
+    Raises
+    ------
+    GoodmanError
+        If the folder is not there or goes away.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise GoodmanError(f"{folder} must be a folder to be watched; there is none of this name.")
+    known = _Known(stalled_seconds)
+    for path in files_below(folder):
+        yield from known.look(path, waited=False)
+    # At the first tick the watch stands; what came since the first look has made no event.
+    next_survey = 0.0
+    for paths in _changes(folder, stop, force_polling):
+        if not folder.is_dir():
+            raise GoodmanError(f"{folder} can no longer be watched: it is gone.")
+        if time.monotonic() >= next_survey:
+            paths, next_survey = [folder], time.monotonic() + _SURVEY_SECONDS
+        for path in paths:
+            for inner in files_below(path) if path.is_dir() else [path]:
+                if not _is_aside(inner, folder):
+                    yield from known.look(inner)
+        yield from known.look_again()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files that may be raw frames in a folder and its sub-folders, by name.
+
+    Hidden sub-folders and links to folders are left out.
+    """
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += (Path(parent, name) for name in names)
+    return sorted(path for path in found if is_frame_file(path))
+
+
+def _is_aside(path: Path, folder: Path) -> bool:
+    """Whether a hidden folder or a link to a folder lies between `folder` and `path`."""
+    between = path.relative_to(folder).parents
+    return any(p.name.startswith(".") or (folder / p).is_symlink() for p in between if p.name)
+
+
+def is_frame_file(path: Path) -> bool:
+    """Whether `path` is a regular file (or a link to one) under the name of a raw frame."""
+    if not io.is_raw_name(path.name):
+        return False
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # gone, a loop of links, or out of reach
+        return False
+
+
+def _changes(folder: Path, stop: Stop, force_polling: bool) -> Iterator[list[Path]]:
+    """Changed paths; an empty list at least four times a second."""
+    if not force_polling:
+        try:
+            yield from _told_by_kernel(folder, stop)
+        except (OSError, RuntimeError) as error:  # out of watches, or a file system without them
+            _log.warning("%s is looked at twice a second from now on: %s", folder, error)
+    while not stop.is_set():
+        yield [folder]
+        time.sleep(_POLL_SECONDS)
+
+
+def _told_by_kernel(folder: Path, stop: Stop) -> Iterator[list[Path]]:
+    for changes in watchfiles.watch(
+        folder,
+        watch_filter=None,
+        debounce=_DEBOUNCE,
+        step=_STEP,
+        rust_timeout=_TICK,
+        yield_on_timeout=True,
+        stop_event=stop,
+        force_polling=False,
+        ignore_permission_denied=True,
+        raise_interrupt=False,
+    ):
+        yield sorted({Path(name) for change, name in changes if change != _DELETED})
+
+
+_DELETED = watchfiles.Change.deleted
+_Signature = tuple[int, int, int]
+
+
+@dataclass
+class _Pending:
+    """An incomplete file: what it looked like, since when, and whether that was told."""
+
+    signature: _Signature
+    since: float
+    told: bool = False
+
+
+@dataclass
+class _Known:
+    """What has been told, and what is still awaited."""
+
+    stalled_seconds: float
+    clock: Callable[[], float] = time.monotonic
+    told: dict[Path, _Signature] = field(default_factory=dict)
+    pending: dict[Path, _Pending] = field(default_factory=dict)
+
+    def look(self, path: Path, *, waited: bool = True) -> Iterator[Arrival]:
+        """Look at one file that may have changed."""
+        if not is_frame_file(path):
+            self.pending.pop(path, None)
+            return
+        try:
+            signature = _signature(path)
+            if self.told.get(path) == signature or self._is_unchanged(path, signature):
+                return
+            complete = io.is_complete(path)
+        except FrameError as error:
+            yield self._tell(path, signature, str(error), waited)
+        except FileNotFoundError:
+            self.pending.pop(path, None)
+        except OSError as error:
+            problem = f"{path.name} cannot be read: {error.strerror}."
+            yield self._tell(path, signature, problem, waited)
+        else:
+            if complete:
+                yield self._tell(path, signature, "", waited)
+            else:
+                self.pending[path] = _Pending(signature, self.clock())
+
+    def look_again(self) -> Iterator[Arrival]:
+        """Look at all incomplete files: for growth without an event, and for stalled ones."""
+        for path, pending in list(self.pending.items()):
+            yield from self.look(path)
+            if self.pending.get(path) is not pending or pending.told:
+                continue
+            quiet = self.clock() - pending.since
+            if quiet >= UNPADDED_SECONDS and _lacks_only_padding(path):
+                yield self._tell(path, pending.signature, "", True)
+            elif quiet >= self.stalled_seconds:
+                pending.told = True
+                yield Arrival(path, _how_incomplete(path))
+
+    def _is_unchanged(self, path: Path, signature: _Signature) -> bool:
+        pending = self.pending.get(path)
+        return pending is not None and pending.signature == signature
+
+    def _tell(self, path: Path, signature: _Signature, problem: str, waited: bool) -> Arrival:
+        self.told[path] = signature
+        self.pending.pop(path, None)
+        return Arrival(path, problem, waited=waited)
+
+
+def _signature(path: Path) -> _Signature:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _lacks_only_padding(path: Path) -> bool:
+    """Whether all pixels are there, and only the zeros that fill the last block are not."""
+    try:
+        needed = io.promised_size(path, padded=False)
+        return needed is not None and path.stat().st_size >= needed
+    except (FrameError, OSError):
+        return False
+
+
+def _how_incomplete(path: Path) -> str:
+    try:
+        promised, size = io.promised_size(path), path.stat().st_size
+    except (FrameError, OSError):
+        promised, size = None, 0
+    of = f"{size} bytes, less than its own structure needs" if promised is None else (
+        f"{size} of {promised} bytes"
+    )
+    return f"{path.name} is incomplete: it has {of}. Copy it again."

@@ -1,0 +1,357 @@
+"""A 2-D frame of any size, shown at the resolution of the screen.
+
+The whole image stays in the kernel; the page gets block means of the part in view, at most one per
+screen pixel, and asks again when the view moves. Stretch and colour map live in the palette, so
+changing them sends no pixels. Coordinates are zero-based pixels, centres at whole numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import panel as pn
+import param
+from bokeh import palettes
+from bokeh.models import ColumnDataSource, CustomJS, Div, LinearColorMapper, Range1d
+from bokeh.plotting import figure
+
+from .component import Component
+from .platform import guarded
+from .theme import style_figure
+
+COLOUR_MAPS = {
+    "gray": palettes.Greys256,
+    "gray reversed": tuple(reversed(palettes.Greys256)),
+    "viridis": palettes.Viridis256,
+    "inferno": palettes.Inferno256,
+    "cividis": palettes.Cividis256,
+}
+STRETCHES = {
+    "linear": lambda t: t,
+    "sqrt": np.sqrt,
+    "asinh": lambda t: np.arcsinh(10 * t) / np.arcsinh(10),
+    "log": lambda t: np.log1p(1000 * t) / np.log1p(1000),
+}
+LIMITS = ("zscale", "99.5 %", "min-max")
+N_SHADES = 2048
+MAX_SHOWN = (2400, 1600)  # [pixel] more than any screen shows
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """The part of an image in view.
+
+    Attributes
+    ----------
+    values
+        Block means, shape ``(n_rows, n_columns)``, float32; NaN where no pixel is finite.
+    left, bottom, width, height
+        Where they lie, in pixels of the full image; pixel 0 spans -0.5 to 0.5.
+    """
+
+    values: np.ndarray
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+
+def resample(
+    image: np.ndarray,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    n_columns: int,
+    n_rows: int,
+) -> ShownImage:
+    """Reduce the part of an image in view to at most ``n_rows`` x ``n_columns`` block means.
+
+    Where the view holds fewer pixels than the screen they are passed on unchanged. A view that misses
+    the image gives an empty array. The image is not modified.
+    """
+    columns = _block_edges(x_range, image.shape[1], n_columns)
+    rows = _block_edges(y_range, image.shape[0], n_rows)
+    part = image[rows[0] : rows[-1], columns[0] : columns[-1]]
+    values = _block_means(part, rows - rows[0], columns - columns[0])
+    return ShownImage(
+        values.astype(np.float32),
+        left=columns[0] - 0.5,
+        bottom=rows[0] - 0.5,
+        width=float(columns[-1] - columns[0]),
+        height=float(rows[-1] - rows[0]),
+    )
+
+
+def _block_edges(view: tuple[float, float], n_pixels: int, n_blocks: int) -> np.ndarray:
+    """Edges [pixel index] of the blocks that cover the pixels touched by ``view``."""
+    low, high = sorted(view)
+    first = int(np.clip(np.floor(low + 0.5), 0, n_pixels))
+    last = int(np.clip(np.ceil(high + 0.5), first, n_pixels))
+    n_blocks = max(1, min(n_blocks, last - first))
+    return np.linspace(first, last, n_blocks + 1).round().astype(int)
+
+
+def _block_means(part: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Means of the finite pixels of each block; blocks begin at ``rows[:-1]`` and ``columns[:-1]``."""
+    if part.size == 0 or part.shape == (rows.size - 1, columns.size - 1):
+        return part
+    finite = np.isfinite(part)
+    complete = finite.all()
+    total = _block_sums(part if complete else np.where(finite, part, 0), rows, columns)
+    if complete:
+        return total / np.outer(np.diff(rows), np.diff(columns))
+    count = _block_sums(finite.astype(np.float32), rows, columns)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _block_sums(part: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    across = np.add.reduceat(part, columns[:-1], axis=1)
+    return np.add.reduceat(across, rows[:-1], axis=0, dtype=np.float64)
+
+
+def limits_of(image: np.ndarray, rule: str) -> tuple[float, float]:
+    """Levels shown as darkest and brightest, by one of `LIMITS`; (0, 1) for an image without a finite pixel."""
+    sample = _sample(image)
+    if sample.size == 0:
+        return 0.0, 1.0
+    if rule == "zscale":
+        low, high = zscale(sample)
+    elif rule == "min-max":
+        low, high = np.nanmin(image), np.nanmax(image)
+    else:
+        low, high = np.percentile(sample, [0.25, 99.75])
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+
+
+def _sample(image: np.ndarray, n_wanted: int = 20_000) -> np.ndarray:
+    """Sorted finite pixels of a regular grid over the image, about ``n_wanted`` of them."""
+    step = max(1, int(np.sqrt(image.size / n_wanted)))
+    sample = image[step // 2 :: step, step // 2 :: step]
+    return np.sort(sample[np.isfinite(sample)], axis=None)
+
+
+def zscale(sample: np.ndarray, contrast: float = 0.25, n_iterations: int = 5) -> tuple[float, float]:
+    """IRAF's zscale levels of a sorted sample: the median and the slope of its well-behaved middle.
+
+    A line is fitted to sorted value against rank, deviant pixels are rejected at 2.5 sigma with their
+    neighbours; when more than half is rejected the full range is returned.
+    """
+    n = sample.size
+    rank = np.arange(n) - (n - 1) / 2
+    good = np.ones(n, dtype=bool)
+    grow = max(1, int(n * 0.01))
+    slope = 0.0
+    for _ in range(n_iterations):
+        slope, level = np.polyfit(rank[good], sample[good], 1)
+        residual = sample - (slope * rank + level)
+        bad = np.abs(residual) > 2.5 * residual[good].std()
+        kept = ~(np.convolve(bad, np.ones(grow), mode="same") > 0.5)
+        if kept.sum() < max(5, n / 2):
+            return float(sample[0]), float(sample[-1])
+        if (kept == good).all():
+            break
+        good = kept
+    middle = float(np.median(sample))
+    reach = slope / contrast * (n - 1) / 2
+    return max(float(sample[0]), middle - reach), min(float(sample[-1]), middle + reach)
+
+
+def palette(colour_map: str, stretch: str) -> list[str]:
+    """Colours from low to high, so spaced that a linear mapper shows the stretch."""
+    colours = COLOUR_MAPS[colour_map]
+    shade = STRETCHES[stretch](np.linspace(0, 1, N_SHADES))
+    return [colours[index] for index in np.rint(shade * (len(colours) - 1)).astype(int)]
+
+
+class ImageControls(Component):
+    """Limits, stretch and colour map of an image, and the value under the cursor."""
+
+    limits = param.Selector(default="zscale", objects=list(LIMITS), doc="rule for the levels")
+    stretch = param.Selector(default="linear", objects=list(STRETCHES), doc="brightness against value")
+    colour_map = param.Selector(default="gray", objects=list(COLOUR_MAPS), doc="colours")
+    low = param.Number(default=0.0, doc="level shown darkest")
+    high = param.Number(default=1.0, doc="level shown brightest")
+    choices = param.Dict(
+        default={"limits": [*LIMITS], "stretch": [*STRETCHES], "colour_map": [*COLOUR_MAPS]},
+        constant=True,
+        doc="what may be chosen",
+    )
+
+    _css = """
+.bar { height: 30px; }
+select { padding: 2px 4px; }
+input { width: 76px; text-align: right; font-family: var(--gl-mono); font-size: 11.5px; padding: 3px 5px; }
+"""
+    _esm = """
+export function render({ model, el }) {
+  const bar = document.createElement('div'); bar.className = 'bar';
+  const label = {limits: 'Limits', stretch: 'Stretch', colour_map: 'Colours'};
+  for (const name of ['limits', 'stretch', 'colour_map']) {
+    const select = document.createElement('select');
+    select.setAttribute('aria-label', label[name]); select.title = label[name];
+    for (const choice of model.choices[name]) select.add(new Option(choice, choice));
+    const show = () => { select.value = model[name]; };
+    select.onchange = () => { model[name] = select.value; };
+    model.on(name, show); show();
+    bar.append(select);
+    if (name === 'limits') for (const edge of ['low', 'high']) bar.append(number(model, edge));
+  }
+  return bar;
+}
+function number(model, edge) {
+  const input = document.createElement('input');
+  input.setAttribute('aria-label', edge + ' level'); input.title = edge + ' level';
+  const show = () => { input.value = Number(model[edge].toPrecision(5)); };
+  input.onchange = () => { const value = parseFloat(input.value); if (Number.isFinite(value)) model[edge] = value; else show(); };
+  model.on(edge, show); show();
+  return input;
+}
+"""
+
+
+class ImageView(pn.viewable.Viewer):
+    """An image with its controls apart (`controls`), so that a page can place them."""
+
+    theme = param.Selector(default="light", objects=["light", "dark"], doc="colours of the page")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self.image = np.zeros((1, 1), dtype=np.float32)
+        self.controls = ImageControls(sizing_mode="fixed", width=430, height=30)
+        self._unit = ""
+        self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self._window = {"x": (0.0, 1.0), "y": (0.0, 1.0), "size": (900, 320)}
+        self._view = ColumnDataSource({name: list(pair) for name, pair in self._window.items()})
+        self._mapper = LinearColorMapper(palette("gray", "linear"), low=0, high=1, nan_color="#00000000")
+        self._readout = Div(text="", css_classes=["gl-readout"], height=18, stylesheets=[READOUT_CSS])
+        self._figure = self._build_figure()
+        self._watch()
+        self._layout = pn.Column(
+            pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
+            pn.pane.Bokeh(self._readout, sizing_mode="stretch_width", margin=0, height=18),
+            sizing_mode="stretch_both",
+            margin=0,
+        )
+
+    def __panel__(self) -> pn.Column:
+        return self._layout
+
+    def show(self, image: np.ndarray, *, unit: str = "", equal_aspect: bool = False) -> None:
+        """Show another image; the view is kept when the shape is the same, levels follow the rule."""
+        same_shape = image.shape == self.image.shape
+        self.image = image
+        self._unit = unit
+        self._apply_limits()
+        if not same_shape:
+            self._reset_view(equal_aspect)
+        self._send()
+
+    def _build_figure(self) -> figure:
+        fig = figure(
+            sizing_mode="stretch_both",
+            tools="pan,box_zoom,wheel_zoom,reset",
+            active_scroll="wheel_zoom",
+            active_drag="box_zoom",
+            toolbar_location="right",
+            x_range=Range1d(-0.5, 0.5),
+            y_range=Range1d(-0.5, 0.5),
+            min_border=0,
+            output_backend="canvas",
+        )
+        fig.toolbar.logo = None
+        fig.grid.visible = False
+        fig.image(source=self._source, image="image", x="x", y="y", dw="dw", dh="dh", color_mapper=self._mapper)
+        fig.js_on_event("rangesupdate", self._settled())
+        fig.js_on_change("inner_width", self._settled())
+        fig.js_on_change("inner_height", self._settled())
+        fig.js_on_event("mousemove", CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_PIXEL))
+        fig.js_on_event("mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''"))
+        style_figure(fig, self.theme)
+        return fig
+
+    def _settled(self) -> CustomJS:
+        """One message to the kernel when the view has been still for a moment."""
+        return CustomJS(args={"view": self._view}, code=SEND_VIEW)
+
+    def _watch(self) -> None:
+        self._view.on_change("data", guarded(self._view_moved))
+        self.controls.param.watch(lambda *_: self._apply_limits(), "limits")
+        self.controls.param.watch(lambda *_: self._apply_levels(), ["low", "high"])
+        self.controls.param.watch(lambda *_: self._apply_palette(), ["stretch", "colour_map"])
+        self.param.watch(lambda *_: style_figure(self._figure, self.theme), "theme")
+
+    def _view_moved(self, attribute: str, old: dict, new: dict) -> None:
+        self._window = {name: tuple(pair) for name, pair in new.items()}
+        self._send()
+
+    def _apply_limits(self) -> None:
+        low, high = limits_of(self.image, self.controls.limits)
+        self.controls.param.update(low=low, high=high)
+
+    def _apply_levels(self) -> None:
+        self._mapper.update(low=self.controls.low, high=self.controls.high)
+
+    def _apply_palette(self) -> None:
+        self._mapper.palette = palette(self.controls.colour_map, self.controls.stretch)
+
+    def _reset_view(self, equal_aspect: bool) -> None:
+        n_rows, n_columns = self.image.shape
+        x_pad = y_pad = 0.0
+        width, height = self._window["size"]
+        if equal_aspect and width > 0 and height > 0:
+            scale = max(n_columns / width, n_rows / height)
+            x_pad, y_pad = (scale * width - n_columns) / 2, (scale * height - n_rows) / 2
+        self._set_range("x", n_columns, x_pad)
+        self._set_range("y", n_rows, y_pad)
+
+    def _set_range(self, name: str, n_pixels: int, pad: float) -> None:
+        low, high = -0.5 - pad, n_pixels - 0.5 + pad
+        axis = self._figure.x_range if name == "x" else self._figure.y_range
+        axis.update(start=low, end=high, reset_start=low, reset_end=high)
+        self._window[name] = (low, high)
+
+    def _send(self) -> None:
+        n_columns, n_rows = np.clip(self._window["size"], 1, MAX_SHOWN).astype(int)
+        shown = resample(self.image, self._window["x"], self._window["y"], n_columns, n_rows)
+        if shown.values.size == 0:
+            return
+        self._source.data = {
+            "image": [np.ascontiguousarray(shown.values)],
+            "x": [shown.left],
+            "y": [shown.bottom],
+            "dw": [shown.width],
+            "dh": [shown.height],
+            "unit": [self._unit],
+        }
+
+
+READOUT_CSS = (
+    ":host{font:11.5px var(--gl-mono);color:var(--gl-dim);font-variant-numeric:tabular-nums;"
+    "white-space:pre;padding:0 10px;overflow:hidden}"
+)
+
+SEND_VIEW = """
+const fig = cb_obj.origin ?? cb_obj;
+clearTimeout(fig.__goodman_settle);
+fig.__goodman_settle = setTimeout(() => {
+  if (!(fig.inner_width > 0)) return;
+  const ratio = Math.min(window.devicePixelRatio || 1, 2);
+  view.data = {x: [fig.x_range.start, fig.x_range.end], y: [fig.y_range.start, fig.y_range.end],
+                size: [Math.round(fig.inner_width * ratio), Math.round(fig.inner_height * ratio)]};
+}, 120);
+"""
+
+READ_PIXEL = """
+const data = source.data;
+const image = data.image[0];
+if (image == null) return;
+const [n_rows, n_columns] = image.shape;
+const column = Math.floor((cb_obj.x - data.x[0]) / data.dw[0] * n_columns);
+const row = Math.floor((cb_obj.y - data.y[0]) / data.dh[0] * n_rows);
+if (column < 0 || row < 0 || column >= n_columns || row >= n_rows) { readout.text = ''; return; }
+const value = image[row * n_columns + column];
+const block = data.dw[0] / n_columns * data.dh[0] / n_rows;
+readout.text = `x ${Math.round(cb_obj.x)}   y ${Math.round(cb_obj.y)}   ` +
+  `${Number.isFinite(value) ? Number(value.toPrecision(6)) : 'no data'} ${data.unit[0]}` +
+  (block > 1.01 ? `   (mean of ${block.toFixed(1)} px)` : '');
+"""

@@ -1,0 +1,141 @@
+"""Make Panel work alike in Voila, JupyterLab and a plain process, and make its errors visible.
+
+The only place that knows where a widget is running. It refuses to be called after Panel has been
+imported under Voila: the address of the local assets is read by Panel at import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+ASSETS_VARIABLE = "GOODMAN_ASSETS_URL"
+
+_listeners: list[Callable[[BaseException], None]] = []
+
+
+def in_voila() -> bool:
+    """Whether this kernel was started by Voila."""
+    return "VOILA_BASE_URL" in os.environ
+
+
+def setup() -> ModuleType:
+    """Choose comms and local assets, load Panel's extension, and return the ``panel`` module.
+
+    Raises
+    ------
+    RuntimeError
+        When local assets were asked for but Panel had been imported already.
+    """
+    assets = os.environ.get(ASSETS_VARIABLE) if in_voila() else None
+    if assets:
+        _use_local_assets(assets)
+    import panel as pn
+
+    pn.extension(comms="ipywidgets" if in_voila() else "default", inline=not assets)
+    pn.config.exception_handler = report
+    if in_voila():
+        _keep_one_document()
+    return pn
+
+
+def _use_local_assets(url: str) -> None:
+    """Point Panel and Bokeh at our own server: no request leaves the machine that serves the page."""
+    if "panel" in sys.modules and os.environ.get("PANEL_CDN_ROOT") != url + "panel/":
+        raise RuntimeError("setup() must run before panel is imported, panel is already loaded; call it in the first cell.")
+    os.environ["PANEL_CDN_ROOT"] = url + "panel/"
+    import bokeh.resources
+
+    bokeh.resources._cdn_base_url = lambda: url.rstrip("/")
+
+
+def _keep_one_document() -> None:
+    """Repair ``pn.ipywidget`` of Panel 1.9: jupyter_bokeh makes a second Document unless the model has one.
+
+    With two, events sent to the document (modal, scroll, component messages) never reach the page.
+    The document is also marked as connected and as living on this thread: Panel throws away, or puts off
+    for ever, what its JavaScript components have to tell a document that never had a Bokeh session.
+    """
+    import panel as pn
+    import panel.io.notebook
+    import panel.viewable
+    from bokeh.document import Document
+    from jupyter_bokeh.widgets import BokehModel
+    from panel.io.state import state
+
+    def ipywidget(obj: Any, doc: Document | None = None, **params: Any) -> BokehModel:
+        doc = doc or Document()
+        model = pn.panel(obj, **params).get_root(doc=doc)
+        if model.document is None:
+            doc.add_root(model)
+        state._connected[doc] = True
+        state._thread_id_[doc] = threading.get_ident()
+        return BokehModel(model, combine_events=True)
+
+    pn.ipywidget = panel.io.notebook.ipywidget = panel.viewable.ipywidget = ipywidget
+
+
+def wait_for_viewer() -> None:
+    """In a preheated kernel, block until somebody opens the page; elsewhere return at once."""
+    if os.environ.get("VOILA_PREHEAT") == "True":
+        from voila.utils import wait_for_request
+
+        wait_for_request()
+
+
+def on_error(listener: Callable[[BaseException], None]) -> None:
+    """Have ``listener`` told of every exception raised in a callback."""
+    _listeners.append(listener)
+
+
+def report(error: BaseException) -> None:
+    """Tell the user (through the listeners) that a callback failed; with no listener, raise it."""
+    if not _listeners:
+        raise error
+    for listener in list(_listeners):
+        listener(error)
+
+
+def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a callback, plain or async, so that its exception is reported and not lost.
+
+    Panel reports those of its own callbacks through ``exception_handler``; Bokeh property callbacks,
+    loop callbacks and coroutines are swallowed by the comm layer and need this.
+    """
+    if inspect.iscoroutinefunction(callback):
+
+        @functools.wraps(callback)
+        async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await callback(*args, **kwargs)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                report(error)
+
+        return wrapped_async
+
+    @functools.wraps(callback)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return callback(*args, **kwargs)
+        except Exception as error:
+            report(error)
+
+    return wrapped
+
+
+def message_of(error: BaseException) -> str:
+    """One line a person can read: the text of the error, with its type where that tells more."""
+    from ..errors import GoodmanError
+
+    text = str(error).strip().splitlines()
+    first = text[0] if text else "no message"
+    return first if isinstance(error, GoodmanError) else f"{type(error).__name__}: {first}"
