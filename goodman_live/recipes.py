@@ -46,15 +46,17 @@ from .blocks.wavelength import (
     record_solution,
     solve_wavelength,
 )
+from .blocks.zeropoint import ZeroPointSettings, correct_zero_point
 from .errors import NoTargetFound, NoWavelengthSolution
 from .history import product_name
-from .instruments import Geometry
+from .instruments import PIXEL_SCALE, Geometry
 from .io import info_of
 from .metadata import ARC_LAMPS, FrameInfo
 from .quality import Quality
 
 
 class ReductionSettings(
+    ZeroPointSettings,
     WavelengthSettings,
     ExtractionSettings,
     TraceSettings,
@@ -228,6 +230,7 @@ def reduce_spectrum(
         skipped += [r for r in reasons if r not in skipped]
         names = [arc.header["GSP_ONAM"] for arc in arcs]
         _note_slits(table.meta["header"], raw, arcs)
+        solution = _on_the_sky(solution, table, info, settings)
         spectra.append(_finish_spectrum(table, solution, names, raw.header, trace))
     return Products(image, name, tuple(spectra), tuple(skipped))
 
@@ -295,6 +298,25 @@ def _solve(
         return solve_wavelength(lines, lamps, guess, settings), []
     except NoWavelengthSolution as error:
         return provisional, [f"Wavelengths are provisional, from the grating equation: {error}"]
+
+
+def _on_the_sky(
+    solution: WavelengthSolution, table: QTable, info: FrameInfo, settings: ReductionSettings
+) -> WavelengthSolution:
+    """Solution with its zero point corrected on the frame's own sky."""
+    # A provisional scale may be off by as much as an arc's would be looked for.
+    if solution.status == "provisional":
+        wider = {"sky_zero_point_search": settings.wavelength_search}
+        settings = ReductionSettings(**settings.to_dict() | wider)
+    pixels = max((info.slit_width or 1.0) / PIXEL_SCALE, 3.0)
+    return correct_zero_point(
+        solution,
+        solution.wavelength_at(table["column"].value),
+        table["sky"].value,
+        pixels * abs(solution.dispersion),
+        table.meta["header"],
+        settings,
+    )
 
 
 def _note_slits(header: fits.Header, raw: CCDData, arcs: Sequence[CCDData]) -> None:

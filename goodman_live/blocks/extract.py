@@ -152,6 +152,8 @@ def extract_arc(ccd: CCDData, trace: Trace, half_width: float = 4.0) -> QTable:
     flag(mask, empty, Quality.NO_DATA)
     flux = np.where(empty, 0.0, (weights * ccd.data).sum(axis=0) / total)
     error = np.sqrt((weights**2 * ccd.uncertainty.array**2).sum(axis=0)) / total
+    header = ccd.header.copy()
+    record_step(header, "extract_arc", letter="e")
     return QTable(
         {
             "column": geometry.columns_to_detector(np.arange(ccd.shape[1])) * u.pix,
@@ -159,7 +161,7 @@ def extract_arc(ccd: CCDData, trace: Trace, half_width: float = 4.0) -> QTable:
             "uncertainty": error * u.electron,
             "mask": mask,
         },
-        meta={"header": ccd.header.copy()},
+        meta={"header": header},
     )
 
 
