@@ -1,0 +1,51 @@
+# make demo   a simulated night arrives in your browser
+# make test   install what the tests need and pass them
+# make env    only build the environment, in .venv/
+# Nothing outside this folder is written, but the caches of pip and, for `make test` as root,
+# Debian's Chromium.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed-
+SHELL := /bin/bash
+
+.PHONY: demo test lint env chromium clean
+
+demo: $(STAMP)dashboards
+	$(BIN)/goodman-live demo $(DEMO)
+
+test: $(STAMP)test $(STAMP)arcs chromium lint
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(STAMP)test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+env: $(STAMP)test
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "goodman_live needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "Python's venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+
+$(STAMP)%: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+# Eighty real arcs with known lines; only its data is read, so none of its dependencies is needed.
+$(STAMP)arcs: $(STAMP)test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps goodman-pipeline==3.1.0 \
+	  && touch $@ || echo "The library of real arcs could not be had: its tests will be skipped."
+
+# The browser tests drive Debian's Chromium. As root it is installed; otherwise you are told how.
+chromium:
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else \
+	    echo "No Chromium: the browser tests will be skipped. To run them: apt-get install chromium"; \
+	  fi; }
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache
