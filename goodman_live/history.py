@@ -33,7 +33,7 @@ _CARDS = {
 }
 _STRUCTURE = re.compile(
     r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|BSCALE|BZERO|GROUPS|PCOUNT|GCOUNT|XTENSION|TFIELDS|"
-    r"CHECKSUM|DATASUM|TRIMSEC|BIASSEC|DATASEC|Z[A-Z]+\d*|PG\d+_\d+|N_PRM\d+|"
+    r"CHECKSUM|DATASUM|TRIMSEC|BIASSEC|DATASEC|Z[A-Z]+\d*|PG\d+_\d+|PARAM\d+|N_PRM\d+|"
     r"C(TYPE|RVAL|DELT|RPIX|UNIT)\d|CD\d_\d|LT[MV]\d(_\d)?|"
     r"GSP_.*"
 )
@@ -99,8 +99,9 @@ def steps_of(header: Header) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
     text = ""
     for line in header.get("HISTORY", []):
-        # Long records are folded over several cards of 72 characters.
-        text = text + line if text else line
+        # Long records are folded over several cards of 72 characters; FITS drops the blanks at
+        # the end of a card. A new record ends one that never was a step.
+        text = ("" if line.startswith('{"step"') else text) + line.ljust(72)
         if not text.startswith("{"):
             text = ""
             continue

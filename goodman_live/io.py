@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import os
 import re
 import tempfile
@@ -17,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from astropy import units as u
@@ -25,13 +27,31 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyWarning
 
+try:  # what the decompressor of .fz files raises has no public name
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+except ImportError:
+    CfitsioException = OSError
+
 from .errors import FrameError
 from .metadata import FrameInfo
 from .quality import quality_of, with_quality
 
 BLOCK = 2880
+MAX_AXES = 3  # legacy frames have a third of length one
 MAX_PIXELS = 64_000_000  # larger than any Goodman frame; more is a damaged header
 RAW_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+_DAMAGES = (
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    fits.VerifyError,
+    CfitsioException,
+)
 _SIZE_CARD = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND)\s*=\s*([-+]?\d+|T|F)")
 
 
@@ -67,21 +87,34 @@ def promised_size(path: Path, *, padded: bool = True) -> int | None:
     """
     if path.name.lower().endswith(".gz"):
         return None
-    offset = 0
     with path.open("rb") as stream:
-        while True:
-            stream.seek(offset)
-            header = _header_bytes(stream, path.name, first=offset == 0)
-            if header is None:
-                return None
-            cards = _size_cards(header)
-            n_data = _data_bytes(cards, path.name)
-            offset += len(header)
-            if n_data > 0 or not cards.get("EXTEND", 0):
-                return offset + (-(-n_data // BLOCK) * BLOCK if padded else n_data)
+        return _promise(stream, path.name, padded=padded)
+
+
+def _promise(stream: BinaryIO, name: str, *, padded: bool) -> int | None:
+    offset = 0
+    while True:
+        stream.seek(offset)
+        header = _header_bytes(stream, name, first=offset == 0)
+        if header is None:
+            return None
+        cards = _size_cards(header)
+        n_data = _data_bytes(cards, name)
+        offset += len(header)
+        if n_data > 0 or not cards.get("EXTEND", 0):
+            return offset + (-(-n_data // BLOCK) * BLOCK if padded else n_data)
+
+
+def _refuse_impossible(path: Path) -> None:
+    """Refuse headers that would keep a reader busy for ever, before one sees them."""
+    packed = path.name.lower().endswith(".gz")
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        _promise(stream, path.name, padded=False)
 
 
 def _is_whole_gzip(path: Path) -> bool:
+    if path.stat().st_size < 18:  # header and trailer alone
+        return False
     try:
         with gzip.open(path) as stream:
             while stream.read(1 << 20):
@@ -89,8 +122,6 @@ def _is_whole_gzip(path: Path) -> bool:
     except (EOFError, zlib.error):
         return False
     except OSError:
-        if path.stat().st_size < 18:
-            return False
         raise FrameError(f"{path.name} must be a gzip file, as its name says; it is not.") from None
     return True
 
@@ -116,8 +147,7 @@ def _size_cards(header: bytes) -> dict[str, int]:
     for start in range(0, len(header), 80):
         found = _SIZE_CARD.match(header, start, start + 80)
         if found:
-            value = found[2]
-            cards[found[1].decode()] = {b"T": 1, b"F": 0}.get(value) if value in b"TF" else int(value)
+            cards[found[1].decode()] = int({b"T": 1, b"F": 0}.get(found[2], found[2]))
     return cards
 
 
@@ -125,6 +155,8 @@ def _data_bytes(cards: dict[str, int], name: str) -> int:
     n_axes = cards.get("NAXIS", 0)
     if n_axes == 0:
         return 0
+    if n_axes > MAX_AXES:
+        raise FrameError(f"{name} must have at most {MAX_AXES} axes; its header promises {n_axes}.")
     n_pixels = 1
     for axis in range(1, n_axes + 1):
         n_pixels *= max(cards.get(f"NAXIS{axis}", 0), 0)
@@ -144,20 +176,26 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            with fits.open(path, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus:
+            _refuse_impossible(path)
+            # Our own stream, because astropy leaves its own open when a header is beyond it.
+            with (
+                path.open("rb") as stream,
+                fits.open(stream, mode="readonly", memmap=False, lazy_load_hdus=True) as hdus,
+            ):
                 yield hdus
         except FileNotFoundError:
             raise FrameError(f"{path.name} is not there (any more).") from None
-        except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError) as error:
+        except _DAMAGES as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise FrameError(
-                f"{path.name} must be a whole FITS file: {str(error).splitlines()[0]}. "
+                f"{path.name} must be a whole FITS file: {reason}. "
                 "If it was just copied, copy it again."
             ) from error
 
 
 def _image_hdu(hdus: fits.HDUList, name: str):
     """The HDU that holds the pixels: the first, or the second of a compressed file."""
-    for hdu in hdus[:2]:
+    for hdu in itertools.islice(hdus, 2):
         if hdu.header.get("ZNAXIS", hdu.header.get("NAXIS", 0)) >= 2 and hdu.is_image:
             return hdu
     raise FrameError(f"{name} must hold a two-dimensional image in its first HDUs; it holds none.")
@@ -199,6 +237,8 @@ def read_info(path: Path) -> FrameInfo:
         hdu = _image_hdu(hdus, path.name)
         shape = _image_shape(hdu, path.name)
         header = _clean_header(hdu.header)
+    if "GSP_VERS" in header:
+        raise FrameError(f"{path.name} must be a raw frame; it is a product (GSP_VERS is set).")
     return FrameInfo.from_header(header, shape, path.name)
 
 
@@ -297,9 +337,7 @@ def read_image(path: Path) -> CCDData:
         error = np.asarray(hdus["ERR"].data, dtype=np.float32)
         quality = np.asarray(hdus["DQ"].data, dtype=np.uint16)
         header = _clean_header(hdus[0].header)
-    ccd = CCDData(
-        data, uncertainty=StdDevUncertainty(error), unit=header["BUNIT"], header=header
-    )
+    ccd = CCDData(data, uncertainty=StdDevUncertainty(error), unit=header["BUNIT"], header=header)
     return with_quality(ccd, quality)
 
 
@@ -345,7 +383,8 @@ def read_spectrum(path: Path) -> QTable:
         columns = hdus["SPECTRUM"].columns
         for column in columns:
             if column.unit:
-                unit = u.electron if column.unit == "ct" else u.Unit(column.unit)
+                unit = u.Unit(column.unit)
+                unit = u.electron if unit == u.ct else unit
                 table[column.name] = np.asarray(table[column.name]) * unit
         header = _clean_header(hdus[0].header)
     table.meta = {"header": header}

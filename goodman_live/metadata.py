@@ -57,6 +57,8 @@ _WINDOW_COMMENTS = {
 }
 _CUSTOM_ROI = re.compile(r"CUST_(\d+)_(\d+)_(\d+)_(\d+)_(\d)X(\d)")
 _LAMP_WORD = re.compile(r"(?:Hg|He|Ar|Ne|Fe|Cu)+", re.IGNORECASE)
+_INDISPENSABLE = ("OBSTYPE", "DATE-OBS", "GAIN", "RDNOISE")
+_TRUE = ("TRUE", "T", "1")
 _NO_PROPOSAL = {"", "NONE", "0"}
 
 
@@ -268,7 +270,7 @@ class _Reader:
         return replace(info, decided=tuple(self.decided))
 
     def _refuse_foreign(self) -> None:
-        missing = [key for key in ("OBSTYPE", "DATE-OBS", "GAIN", "RDNOISE") if key not in self.header]
+        missing = [key for key in _INDISPENSABLE if key not in self.header]
         if missing:
             raise FrameError(
                 f"{self.file_name} must carry {', '.join(missing)} in its header to be a Goodman "
@@ -346,9 +348,7 @@ class _Reader:
         return kind
 
     def lamps(self, kind: str) -> tuple[str, ...]:
-        lit = tuple(
-            lamp for card, lamp in _LAMP_CARDS.items() if self.text(card).upper() in ("TRUE", "T", "1")
-        )
+        lit = tuple(lamp for card, lamp in _LAMP_CARDS.items() if self.text(card).upper() in _TRUE)
         if lit or kind not in ("arc", "focus"):
             return lit
         named = lamps_in_words(self.text("OBJECT")) or lamps_in_words(self.file_name)
@@ -361,14 +361,13 @@ class _Reader:
         custom = _CUSTOM_ROI.search(canonical(self.text("ROI")))
         if custom:
             numbers = [int(n) for n in custom.groups()]
-            named = dict(x_origin=numbers[0], y_origin=numbers[2])
-            values = named | values
+            values = {"x_origin": numbers[0], "y_origin": numbers[2]} | values
         values["x_binning"], values["y_binning"] = self._binning(values)
         width = self.shape[1] * values["x_binning"]
         if width > instruments.FULL_WIDTH + values["x_binning"]:
             raise FrameError(
-                f"{self.file_name}: CCDSUM says {values['x_binning']} pixels are binned along x, but "
-                f"then {self.shape[1]} columns are wider than the detector."
+                f"{self.file_name}: CCDSUM says {values['x_binning']} pixels are binned along x, "
+                f"but then {self.shape[1]} columns are wider than the detector."
             )
         if "x_origin" not in values:
             full = width >= instruments.LIT_COLUMNS[1]
@@ -381,8 +380,9 @@ class _Reader:
     def _window_cards(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for card in getattr(self.header, "cards", ()):
-            if card.keyword.startswith("PG") and isinstance(card.value, int):
-                name = next((n for c, n in _WINDOW_COMMENTS.items() if card.comment.startswith(c)), None)
+            if card.keyword.startswith(("PG", "PARAM")) and isinstance(card.value, int):
+                words = (c for c in _WINDOW_COMMENTS if card.comment.startswith(c))
+                name = _WINDOW_COMMENTS.get(next(words, ""))
                 if name and 0 <= card.value < 5000:
                     found[name] = card.value
         return found
@@ -393,7 +393,9 @@ class _Reader:
         if numbers:
             return int(numbers[1]), int(numbers[2])
         if text:
-            raise FrameError(f"{self.file_name}: CCDSUM must be two numbers such as '2 2', not {text!r}.")
+            raise FrameError(
+                f"{self.file_name}: CCDSUM must be two numbers such as '2 2', not {text!r}."
+            )
         x_binning, y_binning = values.get("x_binning", 1), values.get("y_binning", 1)
         self.decided.append(f"Binning {x_binning}x{y_binning}: CCDSUM is absent.")
         return x_binning, y_binning
@@ -404,7 +406,8 @@ class _Reader:
             start = datetime.fromisoformat(text).replace(tzinfo=UTC)
         except ValueError:
             raise FrameError(
-                f"{self.file_name}: DATE-OBS must be a time such as 2018-02-05T04:12:05.277, not {text!r}."
+                f"{self.file_name}: DATE-OBS must be a time such as 2018-02-05T04:12:05.277, "
+                f"not {text!r}."
             ) from None
         exposure = timedelta(seconds=max(self.number("EXPTIME", 0.0), 0.0))
         opened = self._gps_time("OPENTIME", start)

@@ -53,7 +53,9 @@ class Settings(param.Parameterized):
     def changed(self) -> dict[str, Any]:
         """Settings that differ from their defaults."""
         return {
-            name: value for name, value in self.to_dict().items() if value != self.param[name].default
+            name: value
+            for name, value in self.to_dict().items()
+            if value != self.param[name].default
         }
 
     def to_json(self) -> str:
