@@ -197,6 +197,11 @@ def solve_wavelength(
             "Look at its exposure time and whether the lamp was lit."
         )
     catalogue = _catalogue(lamps, guess, settings, arc.fwhm)
+    if len(catalogue.wavelength) < settings.min_lines:
+        raise NoWavelengthSolution(
+            f"The lamps {', '.join(lamps)} must have at least {settings.min_lines} laboratory lines in "
+            f"the range of this set-up, not {len(catalogue.wavelength)}."
+        )
     matches = [
         _refine(arc, catalogue, guess.moved(offset, scale))
         for offset, scale in _search(arc, catalogue, guess, settings)
@@ -443,7 +448,6 @@ def _finish(
     order, correction, kept = _fit_correction(
         column, residual, arc.error[observed], abs(best.model.dispersion), settings.wavelength_order
     )
-    # Only now is every line's place known: bring back lines that the coarse match had misplaced.
     full = _as_chebyshev(best.model, correction)
     solution = Chebyshev(full, domain=DOMAIN)
     left = residual[kept] - _design(column[kept], order) @ correction
@@ -508,16 +512,24 @@ def _fit_correction(
 def _clipped_fit(
     column: np.ndarray, residual: np.ndarray, order: int, dispersion: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    kept = np.abs(residual - np.median(residual)) < 2.5 * dispersion
-    coefficients = np.zeros(order + 1)
+    """Fit and the lines kept: soft weights find the bulk, then outliers are left out."""
+    design = _design(column, order)
+    weight = np.ones(len(column))
+    for _ in range(20):
+        coefficients = np.linalg.lstsq(design * weight[:, None], residual * weight, rcond=None)[0]
+        left = residual - design @ coefficients
+        scatter = max(1.4826 * float(np.median(np.abs(left))), 0.02 * dispersion)
+        weight = 1.0 / np.hypot(1.0, left / (1.5 * scatter))
+    # Few lines say little about their own scatter: none is left out for a small part of a pixel.
+    least = dispersion * max(0.1, 2.4 / len(column))
+    kept = np.abs(left) < max(3.0 * scatter, least)
     for _ in range(12):
         if kept.sum() < order + 3:
             break
-        design = _design(column[kept], order)
-        coefficients = np.linalg.lstsq(design, residual[kept], rcond=None)[0]
-        left = residual - _design(column, order) @ coefficients
+        coefficients = np.linalg.lstsq(design[kept], residual[kept], rcond=None)[0]
+        left = residual - design @ coefficients
         scatter = 1.4826 * np.median(np.abs(left[kept]))
-        now = np.abs(left) < max(3.0 * scatter, 0.1 * dispersion)
+        now = np.abs(left) < max(3.0 * scatter, least)
         if np.array_equal(now, kept):
             break
         kept = now
