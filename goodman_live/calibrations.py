@@ -14,7 +14,7 @@ from .metadata import FrameInfo
 
 ANGLE_TOLERANCE = 0.06  # [deg]
 TAKEN_TOGETHER = timedelta(minutes=15)
-_TOGETHER = ("slit", "window", "binning", "gain", "lamps", "block")
+TOGETHER = ("slit", "window", "binning", "gain", "lamps", "block")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class Rule:
 
 RULES = {
     "bias": Rule(
-        "bias", ("camera", "binning", "window", "gain", "read_noise"), ("night",), timedelta(days=30)
+        "bias",
+        ("camera", "binning", "window", "gain", "read_noise"),
+        ("night",),
+        timedelta(days=30),
     ),
     "flat": Rule(
         "flat",
@@ -138,7 +141,7 @@ def choose_group(
         info
         for info in ranked
         if abs(info.exposure_start - ranked[0].exposure_start) <= apart
-        and all(same(name, info, ranked[0]) for name in _TOGETHER)
+        and all(same(name, info, ranked[0]) for name in TOGETHER)
     ]
 
 

@@ -285,7 +285,9 @@ class Archive:
         }
         return self._put(path, values, "product")
 
-    def set_state(self, file_id: int, state: str, message: str = "", plan: str | None = None) -> None:
+    def set_state(
+        self, file_id: int, state: str, message: str = "", plan: str | None = None
+    ) -> None:
         """Say what became of a raw frame, and by which plan."""
         if state not in STATES:
             raise ValueError(f"state must be one of {STATES}, not {state!r}")
@@ -303,6 +305,12 @@ class Archive:
             raise ValueError("a raw frame is never forgotten")
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_FILES).where(_FILES.c.id == row.id))
+
+    def forget_unreadable(self, path: Path) -> None:
+        """Take a file that was no readable frame out of the index; readable frames stay."""
+        unreadable = (*self._at(path), _FILES.c.data_type == RAW, _FILES.c.info == "")
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_FILES).where(*unreadable))
 
     def _put(self, path: Path, values: Mapping[str, Any], event: str) -> FileRow:
         folder, name = self._relative(path)
@@ -396,8 +404,8 @@ def _values_of(info: FrameInfo) -> dict[str, Any]:
 def _tell(
     connection: sa.Connection, kind: str, file_id: int, original_id: int | None, text: str
 ) -> None:
-    values = dict(time=_now(), type=kind, file_id=file_id, original_id=original_id, text=text)
-    connection.execute(sa.insert(_EVENTS).values(values))
+    values = {"type": kind, "file_id": file_id, "original_id": original_id, "text": text}
+    connection.execute(sa.insert(_EVENTS).values(time=_now(), **values))
 
 
 def _iso(moment: datetime) -> str:

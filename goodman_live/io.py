@@ -60,8 +60,10 @@ def is_raw_name(name: str) -> bool:
     return name.lower().endswith(RAW_SUFFIXES) and not name.startswith((".", "~", "_"))
 
 
-def is_complete(path: Path) -> bool:
+def is_complete(path: Path, *, padded: bool = True) -> bool:
     """Whether a file has the size that its own headers promise.
+
+    With the zeros that fill its last block, if `padded`: a writer may still be at them.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def is_complete(path: Path) -> bool:
     """
     if path.name.lower().endswith(".gz"):
         return _is_whole_gzip(path)
-    promised = promised_size(path)
+    promised = promised_size(path, padded=padded)
     return promised is not None and path.stat().st_size >= promised
 
 

@@ -229,8 +229,7 @@ def _signature(path: Path) -> _Signature:
 def _lacks_only_padding(path: Path) -> bool:
     """Whether all pixels are there, and only the zeros that fill the last block are not."""
     try:
-        needed = io.promised_size(path, padded=False)
-        return needed is not None and path.stat().st_size >= needed
+        return path.suffix != ".gz" and io.is_complete(path, padded=False)
     except (FrameError, OSError):
         return False
 
@@ -240,7 +239,9 @@ def _how_incomplete(path: Path) -> str:
         promised, size = io.promised_size(path), path.stat().st_size
     except (FrameError, OSError):
         promised, size = None, 0
-    of = f"{size} bytes, less than its own structure needs" if promised is None else (
-        f"{size} of {promised} bytes"
+    of = (
+        f"{size} bytes, less than its own structure needs"
+        if promised is None
+        else (f"{size} of {promised} bytes")
     )
     return f"{path.name} is incomplete: it has {of}. Copy it again."

@@ -1,0 +1,625 @@
+"""The command line: `goodman-live reduce | replay | live | simulate | info | demo`.
+
+Results go to the standard output, a line each; progress, warnings and errors to the
+standard error. The exit code is 0 when all went well, 1 when something failed, 2 for
+wrong usage. Modules are loaded by the command that needs them, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .errors import GoodmanError
+
+if TYPE_CHECKING:
+    from .engine import Finished
+    from .metadata import FrameInfo
+    from .recipes import ReductionSettings
+
+DEFAULT_PORT = 8866
+_DASHBOARD_END_SECONDS = 25.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.ERROR,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    try:
+        return options.run(options)
+    except GoodmanError as error:
+        complain(str(error))
+        return 2
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        complain("Stopped.")
+        return 130
+
+
+def say(text: str = "") -> None:
+    """One line of the result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """One line about what is wrong."""
+    sys.stderr.write(f"goodman-live: {text}\n")
+
+
+# Usage
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="goodman-live",
+        description="Reduce frames of the Goodman spectrograph, in batch or as they arrive.",
+        epilog="'goodman-live COMMAND --help' tells more about a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"goodman_live {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="tell on stderr what is being done")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_reduce, _add_live, _add_info, _add_replay, _add_simulate, _add_demo):
+        add(commands)
+    return parser
+
+
+def _command(commands, name: str, run, help_line: str, more: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help_line, description=f"{help_line} {more}")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE.json", help="reduction settings that differ"
+    )
+    parser.add_argument(
+        "--jobs", type=_at_least(1), metavar="N", help="worker processes (default: one per core)"
+    )
+
+
+def _add_reduce(commands) -> None:
+    parser = _command(
+        commands,
+        "reduce",
+        _reduce,
+        "Reduce a folder of raw frames.",
+        "Frames of any kind and set-up, in any order, also in sub-folders; they are only read. "
+        "Master calibrations go to DIR/CALIBRATIONS, reduced frames and spectra to DIR/REDUCED. "
+        "Prints a line for each product, and for each frame that could not be reduced, with the "
+        "reason. The exit code is 0 unless something failed; that a calibration is missing is no "
+        "failure.",
+    )
+    parser.add_argument("night", type=Path, metavar="NIGHT", help="folder of raw frames")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder of the products"
+    )
+    _add_engine_options(parser)
+
+
+def _add_live(commands) -> None:
+    parser = _command(
+        commands,
+        "live",
+        _live,
+        "Reduce frames as they arrive, and show them on a live page.",
+        "Each complete frame of the incoming folder is copied to ARCHIVE/NIGHT/RAW and reduced. "
+        "What has no calibration yet is reduced provisionally, and again when it lands. "
+        "Stop it with Ctrl-C; started again, it catches up.",
+    )
+    parser.add_argument(
+        "--incoming", type=Path, required=True, metavar="DIR", help="folder that frames come to"
+    )
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of raw frames, products and index; made if absent",
+    )
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"of the page (default: {DEFAULT_PORT})"
+    )
+    parser.add_argument("--no-dashboard", action="store_true", help="reduce only, show no page")
+    parser.add_argument(
+        "--poll",
+        action="store_true",
+        help="look at the incoming folder twice a second: for network file systems",
+    )
+    _add_engine_options(parser)
+
+
+def _add_info(commands) -> None:
+    parser = _command(
+        commands,
+        "info",
+        _info,
+        "Say what a raw frame is, and which calibrations it would be reduced with.",
+        "Also why it is taken for that, and why other calibrations do not serve.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a raw frame")
+    parser.add_argument(
+        "--night",
+        type=Path,
+        metavar="DIR",
+        help="folder to look for calibrations in (default: that of the file)",
+    )
+
+
+def _add_replay(commands) -> None:
+    parser = _command(
+        commands,
+        "replay",
+        _replay,
+        "Copy a night into a folder as it once arrived.",
+        "Frames come in the order and at the pace in which their exposures ended.",
+    )
+    parser.add_argument("night", type=Path, metavar="NIGHT", help="folder of raw frames")
+    parser.add_argument(
+        "--into", type=Path, required=True, metavar="DIR", help="folder that frames come to"
+    )
+    parser.add_argument(
+        "--speed",
+        type=_at_least(0.0),
+        default=1.0,
+        metavar="X",
+        help="times real time, 0 for as fast as possible (default: 1)",
+    )
+    parser.add_argument(
+        "--pieces",
+        type=_at_least(1),
+        default=1,
+        metavar="N",
+        help="write each file in N pieces, as a slow transfer does (default: 1)",
+    )
+    parser.add_argument(
+        "--max-gap",
+        type=_at_least(0.0),
+        default=20.0,
+        metavar="SECONDS",
+        help="longest wait between two frames (default: 20)",
+    )
+
+
+def _add_simulate(commands) -> None:
+    parser = _command(
+        commands,
+        "simulate",
+        _simulate,
+        "Write a simulated night of which the truth is known.",
+        "The truth stands beside the frames: truth.ecsv, and truth/*.ecsv for each spectrum.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the frames")
+    parser.add_argument(
+        "--mode", default="400_M2", help="grating and mode, such as 930_M2 (default: 400_M2)"
+    )
+    parser.add_argument("--camera", choices=("Blue", "Red"), help="default: as suits the mode")
+    parser.add_argument("--night", default="20260315", metavar="YYYYMMDD", help="evening's date")
+    parser.add_argument("--nights", type=_at_least(1), default=1, metavar="N", help="how many")
+    parser.add_argument(
+        "--frames", type=_at_least(0), default=6, metavar="N", help="science frames (default: 6)"
+    )
+    for name, default in (("bias", 12), ("flats", 12), ("arcs", 2)):
+        parser.add_argument(
+            f"--{name}",
+            type=_at_least(0),
+            default=default,
+            metavar="N",
+            help=f"number of {name} (default: {default})",
+        )
+    parser.add_argument(
+        "--exposure", type=_at_least(0.0), default=300.0, metavar="SECONDS", help="default: 300"
+    )
+    parser.add_argument(
+        "--rows",
+        type=_at_least(20),
+        metavar="N",
+        help="read only N binned rows about the middle of the slit",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same pixels (default: 1)")
+
+
+def _add_demo(commands) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        _demo,
+        "Show a simulated night arriving, on a page in your browser.",
+        "Everything is in a temporary folder, which Ctrl-C removes.",
+    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
+    parser.add_argument(
+        "--speed",
+        type=_at_least(0.0),
+        default=60.0,
+        metavar="X",
+        help="times real time (default: 60)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the night (default: 1)")
+
+
+def _at_least(minimum: float):
+    """A number of the type of `minimum` and not below it."""
+
+    def parse(text: str) -> float:
+        value = type(minimum)(text)
+        if not value >= minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, not {text}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def _existing_folder(path: Path, what: str) -> Path:
+    if not path.is_dir():
+        raise GoodmanError(f"{what} must be a folder; {path} is none.")
+    return path
+
+
+def _read_settings(path: Path | None) -> ReductionSettings:
+    from .recipes import ReductionSettings
+
+    if path is None:
+        return ReductionSettings()
+    try:
+        return ReductionSettings.from_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise GoodmanError(f"The settings file {path} cannot be read: {error}.") from error
+
+
+# reduce
+
+
+def _reduce(options: argparse.Namespace) -> int:
+    night = _existing_folder(options.night, "NIGHT")
+    from .catalog import Archive
+    from .engine import Engine
+    from .watch import files_below
+
+    output = options.output.resolve()
+    paths = [p for p in files_below(night) if not p.resolve().is_relative_to(output)]
+    if not paths:
+        raise GoodmanError(f"NIGHT must hold raw frames; no file in {night} has a name like one.")
+    settings = _read_settings(options.settings)
+    start, last = time.monotonic(), {}
+    with tempfile.TemporaryDirectory(prefix="goodman-live-") as scratch:
+        archive = Archive(output, f"sqlite:///{scratch}/index.sqlite", by_night=False)
+        with (
+            contextlib.closing(archive),
+            _Progress() as progress,
+            Engine(archive, settings, jobs=options.jobs, rebuild_seconds=0.0) as engine,
+        ):
+            for finished in engine.reduce(paths):
+                last[finished.kind, finished.name] = finished
+                progress.hide()
+                _say_finished(finished)
+                progress.show(engine.n_to_do)
+    seconds = time.monotonic() - start
+    return _summary(list(last.values()), seconds)
+
+
+def _say_finished(finished: Finished) -> None:
+    for path in finished.products:
+        if finished.state == "provisional":
+            say(f"{path.name}  provisional: {finished.message}")
+        else:
+            say(f"{path.name}  {finished.message or 'done'}")
+    if not finished.products:
+        say(
+            f"{finished.name}  {'FAILED' if finished.state == 'failed' else 'not reduced'}: "
+            f"{finished.message.removeprefix('not reduced: ')}"
+        )
+
+
+def _summary(results: list[Finished], seconds: float) -> int:
+    n_products = sum(len(r.products) for r in results)
+    n_failed = sum(r.state == "failed" for r in results)
+    n_left = sum(not r.products for r in results) - n_failed
+    say(f"{n_products} products, {n_left} frames not reduced, {n_failed} failed; {seconds:.1f} s.")
+    return 1 if n_failed else 0
+
+
+class _Progress:
+    """A bar on the last line of a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._n_done = 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hide()
+
+    def hide(self) -> None:
+        if self._stream.isatty():
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def show(self, n_left: int) -> None:
+        self._n_done += 1
+        if self._stream.isatty():
+            n_all = self._n_done + n_left
+            n_full = round(30 * self._n_done / n_all)
+            bar = "#" * n_full + "-" * (30 - n_full)
+            self._stream.write(f"[{bar}] {self._n_done} of {n_all}")
+            self._stream.flush()
+
+
+# live
+
+
+def _live(options: argparse.Namespace) -> int:
+    incoming = _existing_folder(options.incoming, "--incoming")
+    settings = _read_settings(options.settings)
+    stop = _stopped_by_signals()
+    port = None if options.no_dashboard else options.port
+    _run_live(
+        incoming, options.archive, stop, settings, jobs=options.jobs, port=port, poll=options.poll
+    )
+    return 0
+
+
+def _stopped_by_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _run_live(
+    incoming: Path,
+    root: Path,
+    stop: threading.Event,
+    settings: ReductionSettings,
+    *,
+    jobs: int | None = None,
+    port: int | None = None,
+    poll: bool = False,
+) -> None:
+    from .catalog import Archive
+    from .engine import Engine
+
+    if incoming.resolve().is_relative_to(root.resolve()) or (
+        root.resolve().is_relative_to(incoming.resolve())
+    ):
+        raise GoodmanError("--incoming and --archive must be folders apart, not one in the other.")
+    with (
+        contextlib.closing(Archive(root)) as archive,
+        Engine(archive, settings, jobs=jobs) as engine,
+        _dashboard(root, port, stop),
+    ):
+        say(f"Watching {incoming}. Ctrl-C ends.")
+        for finished in engine.live(incoming, stop, force_polling=poll):
+            _say_finished(finished)
+    say("Ended.")
+
+
+@contextlib.contextmanager
+def _dashboard(root: Path, port: int | None, stop: threading.Event) -> Iterator[None]:
+    """The page's server as a child, which ends with us."""
+    if port is None:
+        yield
+        return
+    command = [sys.executable, "-m", "goodman_live.dashboard"]
+    command += ["--archive", str(root.resolve()), "--port", str(port)]
+    # In a session of its own: Ctrl-C is for us, and we end it in good order.
+    child = subprocess.Popen(command, start_new_session=True)
+    threading.Thread(target=_tell_of_end, args=(child, stop), daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+        _end(child)
+
+
+def _tell_of_end(child: subprocess.Popen, stop: threading.Event) -> None:
+    code = child.wait()
+    if not stop.is_set():
+        complain(f"The page's server ended (exit code {code}); frames are still reduced.")
+
+
+def _end(child: subprocess.Popen) -> None:
+    child.terminate()
+    try:
+        child.wait(_DASHBOARD_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+# replay, simulate, demo
+
+
+def _replay(options: argparse.Namespace) -> int:
+    night = _existing_folder(options.night, "NIGHT")
+    from .replay import replay
+
+    stop = _stopped_by_signals()
+    for copy in replay(
+        night,
+        options.into,
+        stop,
+        speed=options.speed,
+        pieces=options.pieces,
+        max_gap_seconds=options.max_gap,
+    ):
+        say(f"{time.strftime('%H:%M:%S')} {copy.name}")
+    return 130 if stop.is_set() else 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from datetime import datetime, timedelta
+
+    from .simulate import SetUp, write_night
+
+    try:
+        setup = SetUp.preset(options.mode, options.camera)
+        first = datetime.strptime(options.night, "%Y%m%d")
+    except ValueError as error:
+        raise GoodmanError(str(error)) from error
+    setup = setup.window(options.rows) if options.rows else setup
+    for i in range(options.nights):
+        night = f"{first + timedelta(days=i):%Y%m%d}"
+        folder = options.folder / night if options.nights > 1 else options.folder
+        table = write_night(
+            folder,
+            setup=setup,
+            n_bias=options.bias,
+            n_flat=options.flats,
+            n_arc=options.arcs,
+            n_science=options.frames,
+            exposure=options.exposure,
+            night=night,
+            seed=options.seed + i,
+        )
+        say(f"{len(table)} frames of {night} in {folder}; their truth is in truth.ecsv.")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    stop = _stopped_by_signals()
+    settings = _read_settings(None)
+    with tempfile.TemporaryDirectory(prefix="goodman-live-demo-") as name:
+        folder = Path(name)
+        incoming = folder / "incoming"
+        incoming.mkdir()
+        say(f"A simulated night arrives at {options.speed:g} times real time. Ctrl-C ends.")
+        feeder = threading.Thread(target=_feed, args=(folder, incoming, stop, options))
+        feeder.start()
+        try:
+            _run_live(incoming, folder / "archive", stop, settings, port=options.port)
+        finally:
+            stop.set()
+            feeder.join()
+    return 0
+
+
+def _feed(folder: Path, incoming: Path, stop: threading.Event, options: argparse.Namespace) -> None:
+    """Simulate a night, in a process of its own, and let it arrive."""
+    from .replay import replay
+
+    command = [sys.executable, "-m", "goodman_live.cli", "simulate", str(folder / "night")]
+    command += ["--seed", str(options.seed)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    while child.poll() is None and not stop.wait(0.1):
+        pass
+    _end(child)
+    if not stop.is_set():
+        for _ in replay(folder / "night", incoming, stop, speed=options.speed, max_gap_seconds=5.0):
+            pass
+
+
+# info
+
+
+def _info(options: argparse.Namespace) -> int:
+    path: Path = options.file
+    if not path.is_file():
+        raise GoodmanError(f"FILE must be a raw frame; there is no file {path}.")
+    folder = _existing_folder(options.night or path.parent, "--night")
+    from . import calibrations, io
+
+    info = io.read_info(path)
+    _say_what_it_is(info)
+    wanted = calibrations.needs(info)
+    if not wanted:
+        say("\nIt needs no calibration.")
+        return 0
+    others = list(_infos_below(folder, path))
+    for kind in wanted:
+        say()
+        _say_calibration(kind, info, others)
+    return 0
+
+
+def _infos_below(folder: Path, but: Path) -> Iterator[FrameInfo]:
+    from . import io
+    from .errors import FrameError
+    from .watch import files_below
+
+    for path in files_below(folder):
+        if not path.samefile(but):
+            with contextlib.suppress(FrameError):
+                yield io.read_info(path)
+
+
+def _say_what_it_is(info: FrameInfo) -> None:
+    lamps = f", lamps {' + '.join(info.lamps)}" if info.lamps else ""
+    lines = {
+        "kind": f"{info.kind} ({info.technique}; OBSTYPE {info.obstype}{lamps})",
+        "object": info.object_name or "-",
+        "set-up": f"{info.setup}, camera angle {info.camera_angle:g}, "
+        f"grating angle {info.grating_angle:g}",
+        "camera": f"{info.camera}, binning {info.binning}, window {info.window}, "
+        f"gain {info.gain:g} e-/adu, read noise {info.read_noise:g} e-",
+        "saturated": f"above {info.saturation:g} adu",
+        "exposure": f"{info.exposure:g} s, {info.exposure_start:%Y-%m-%d %H:%M:%S} to "
+        f"{info.exposure_end:%H:%M:%S} UT, night {info.night}",
+        "proposal": ", block ".join(part for part in (info.proposal, info.block) if part) or "-",
+    }
+    say(info.file_name)
+    for name, text in lines.items():
+        say(f"  {name:10} {text}")
+    for sentence in info.decided:
+        say(f"  {'decided':10} {sentence}")
+
+
+def _say_calibration(kind: str, info: FrameInfo, others: list[FrameInfo]) -> None:
+    from . import calibrations
+
+    ranked = calibrations.candidates(kind, info, others)
+    chosen = _chosen(kind, info, others)
+    if chosen:
+        say(f"{kind}: {len(chosen)} chosen, the best first")
+        _say_names(chosen)
+    else:
+        say(f"{kind}: {calibrations.missing_sentence(kind, info)}")
+    reasons: dict[str, list[FrameInfo]] = {}
+    for candidate in ranked:
+        if candidate.info not in chosen:
+            reason = "; ".join(candidate.reasons) or "others are nearer or suit better"
+            reasons.setdefault(reason, []).append(candidate.info)
+    for reason, infos in reasons.items():
+        say(f"  {len(infos)} not chosen: {reason}")
+        _say_names(infos)
+
+
+def _chosen(kind: str, info: FrameInfo, others: list[FrameInfo]) -> list[FrameInfo]:
+    """Frames of the master, or arcs, that would serve."""
+    from . import calibrations
+
+    if kind == "arc":
+        return calibrations.choose_group(kind, info, others)
+    best = calibrations.choose(kind, info, others)
+    return [o for o in others if best and calibrations.same_group(kind, best, o)]
+
+
+def _say_names(infos: list[FrameInfo], most: int = 4) -> None:
+    names = [info.file_name for info in infos]
+    rest = f" and {len(names) - most + 1} more to {names[-1]}" if len(names) > most else ""
+    say("    " + ", ".join(names[: most - 1] if rest else names) + rest)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,211 @@
+"""The command line, run as a stranger runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from goodman_live.simulate import SetUp, write_night
+
+COMMAND = [sys.executable, "-m", "goodman_live.cli"]
+
+
+def run(*arguments, **options):
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def ends(session, seconds=20):
+    """Whether all processes of a session end by themselves."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            os.killpg(session, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("night")
+    setup = SetUp.preset("400_M2").window(100)
+    write_night(folder, setup=setup, n_bias=2, n_flat=2, n_arc=1, n_science=1, proposals=["P"])
+    return folder
+
+
+def test_help_names_every_command_with_a_sentence():
+    done = run("--help")
+    assert done.returncode == 0
+    for name in ("reduce", "live", "info", "replay", "simulate", "demo"):
+        assert f"\n    {name} " in done.stdout
+        help_ = run(name, "--help")
+        assert help_.returncode == 0 and help_.stdout.startswith(f"usage: goodman-live {name}")
+
+
+def test_wrong_usage_and_missing_folders_are_told_in_a_line_with_code_2(tmp_path):
+    for arguments in (
+        (),
+        ("reduce", tmp_path),
+        ("reduce", tmp_path / "none", "--output", tmp_path / "out"),
+        ("reduce", tmp_path, "--output", tmp_path / "out"),
+        ("replay", tmp_path / "none", "--into", tmp_path),
+        ("replay", tmp_path, "--into", tmp_path, "--pieces", "0"),
+        ("live", "--incoming", tmp_path / "none", "--archive", tmp_path / "archive"),
+        ("live", "--incoming", tmp_path, "--archive", tmp_path / "archive"),
+        ("info", tmp_path / "none.fits"),
+        ("simulate", tmp_path, "--mode", "400_M9"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2, arguments
+        assert "Traceback" not in done.stderr and done.stderr.strip()
+        assert done.stdout == ""
+
+
+def test_wrong_settings_are_told_with_what_is_allowed(night, tmp_path):
+    settings = tmp_path / "settings.json"
+    for text in ('{"min_bias_files": 0.5}', '{"no_such": 1}', "not JSON", "[]"):
+        settings.write_text(text)
+        done = run("reduce", night, "--output", tmp_path / "out", "--settings", settings)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_reduce_prints_products_and_reasons_and_leaves_no_index(night, tmp_path):
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"min_bias_files": 2, "min_flat_files": 3}))
+    out = tmp_path / "out"
+    done = run("reduce", night, "--output", out, "--settings", settings, "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "no progress bar where there is no terminal"
+    products = [p.name for p in out.rglob("*.fits")]
+    lines = done.stdout.splitlines()
+    assert sorted(products) == sorted(line.split()[0] for line in lines if line[0] in "wczfmto")
+    assert any("of 3 flats for a master are there" in line for line in lines)
+    assert sorted(p.name for p in out.iterdir()) == ["CALIBRATIONS", "REDUCED"]
+
+
+def test_reduce_ends_with_code_1_if_a_file_fails(night, tmp_path):
+    folder = tmp_path / "night"
+    folder.mkdir()
+    (folder / "bad.fits").write_text("no FITS")
+    shutil.copy(next(night.glob("*_bias.fits")), folder)
+    done = run("reduce", folder, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "bad.fits  FAILED: bad.fits must be a FITS file" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_products_inside_the_night_are_not_taken_for_raw_frames(night, tmp_path):
+    folder = tmp_path / "night"
+    shutil.copytree(night, folder, ignore=shutil.ignore_patterns("truth*", "*quartz*"))
+    for _ in range(2):
+        done = run("reduce", folder, "--output", folder / "out")
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_terminal_shows_progress(night, tmp_path):
+    ours, theirs = pty.openpty()
+    folder = tmp_path / "night"
+    folder.mkdir()
+    for path in night.glob("*_comp.fits"):
+        shutil.copy(path, folder)
+    command = [*COMMAND, "reduce", str(folder), "--output", str(tmp_path / "out")]
+    subprocess.run(command, stderr=theirs, stdout=subprocess.DEVNULL, check=True)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "1 of 1" in shown and shown.endswith("\r\x1b[K")
+
+
+def test_replay_copies_a_night_in_the_order_of_time(night, tmp_path):
+    done = run("replay", night, "--into", tmp_path / "in", "--speed", "0", "--pieces", "3")
+    assert done.returncode == 0
+    copied = [line.split()[1] for line in done.stdout.splitlines()]
+    assert copied == sorted(p.name for p in night.glob("*.fits"))
+    for path in night.glob("*.fits"):
+        assert (tmp_path / "in" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_replay_keeps_the_pace_and_ends_on_ctrl_c(night, tmp_path):
+    command = [*COMMAND, "replay", str(night), "--into", str(tmp_path / "in"), "--max-gap", "30"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=10)
+    assert child.returncode == 130 and out == ""
+
+
+def test_simulate_writes_what_was_asked_for(tmp_path):
+    arguments = ("--frames", 1, "--bias", 1, "--flats", 0, "--arcs", 1, "--rows", 40)
+    done = run("simulate", tmp_path / "a", "--mode", "930_M2", *arguments, "--seed", 5)
+    assert done.returncode == 0 and "frames of 20260315" in done.stdout
+    run("simulate", tmp_path / "b", "--mode", "930_M2", *arguments, "--seed", 5)
+    names = sorted(p.name for p in (tmp_path / "a").glob("*.fits"))
+    assert len(names) == 4
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_info_says_what_a_frame_is_and_what_it_needs(night):
+    science = next(p for p in night.glob("*.fits") if "SPECTRUM" in str(p.read_bytes()[:30000]))
+    done = run("info", science)
+    assert done.returncode == 0, done.stderr
+    assert "kind       spectrum (spectroscopy; OBSTYPE SPECTRUM" in done.stdout
+    for kind, n in (("bias", 2), ("flat", 2), ("arc", 1)):
+        assert f"\n{kind}: {n} chosen" in done.stdout
+
+
+def test_info_says_why_a_calibration_does_not_serve(night, tmp_path):
+    other = tmp_path / "other"
+    setup = SetUp.preset("930_M2").window(40)
+    write_night(other, setup=setup, n_bias=1, n_flat=1, n_arc=1, n_science=0, proposals=["P"])
+    science = next(p for p in night.glob("*.fits") if "SPECTRUM" in str(p.read_bytes()[:30000]))
+    done = run("info", science, "--night", other)
+    assert done.returncode == 0
+    assert "needs a bias with camera Red" in done.stdout
+    assert "1 not chosen: its camera is Blue, not Red" in done.stdout
+
+
+def test_live_reduces_what_comes_and_ends_cleanly_on_sigterm(night, tmp_path):
+    (tmp_path / "in").mkdir()
+    command = [*COMMAND, "live", "--incoming", tmp_path / "in", "--archive", tmp_path / "archive"]
+    command = [*map(str, command), "--no-dashboard", "--jobs", "1"]
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert child.stdout.readline().startswith("Watching")
+    shutil.copy(next(night.glob("*_comp.fits")), tmp_path / "in")
+    assert "_comp" in child.stdout.readline()
+    child.terminate()
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, err) == (0, "")
+    assert out.endswith("Ended.\n")
+    assert ends(child.pid)
+
+
+def test_workers_do_not_outlive_a_killed_command(tmp_path):
+    (tmp_path / "in").mkdir()
+    command = [*COMMAND, "live", "--incoming", tmp_path / "in", "--archive", tmp_path / "archive"]
+    child = subprocess.Popen(
+        [*map(str, command), "--no-dashboard", "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    child.stdout.readline()
+    time.sleep(4)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert ends(child.pid)

@@ -1,0 +1,452 @@
+"""The engine: all is reduced once, again when better calibrations land, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from astropy.io import fits
+
+from goodman_live import io, work
+from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, Archive
+from goodman_live.engine import Engine, archive_raw
+from goodman_live.errors import FrameError, GoodmanError
+from goodman_live.recipes import ReductionSettings
+from goodman_live.simulate import SetUp, write_night
+from goodman_live.watch import files_below
+
+SETTINGS = {"min_bias_files": 3, "min_flat_files": 3}
+KINDS = {"bias": "*_bias.fits", "flat": "*_quartz.fits", "arc": "*_comp.fits"}
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory):
+    """A simulated night: 3 bias, 3 flat, 2 acquisition, 2 science and 2 arc frames."""
+    folder = tmp_path_factory.mktemp("night")
+    setup = SetUp.preset("400_M2").window(100)
+    write_night(folder, setup=setup, n_bias=3, n_flat=3, n_arc=2, n_science=2)
+    return folder
+
+
+@pytest.fixture
+def incoming(tmp_path):
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path):
+    archive = Archive(tmp_path / "archive")
+    yield archive
+    archive.close()
+
+
+def science_of(night):
+    return sorted(
+        p
+        for p in files_below(night)
+        if not any(p.match(k) for k in KINDS.values()) and "_acq" not in p.name
+    )
+
+
+def copy(night, pattern, into):
+    for path in sorted(night.glob(pattern)):
+        shutil.copy(path, into)
+
+
+class Live:
+    """An engine that runs in a thread, as the command runs it in the main one."""
+
+    def __init__(self, archive, incoming, **options):
+        options = {"jobs": 2, "rebuild_seconds": 0.2} | options
+        settings = options.pop("settings", SETTINGS)
+        self.engine = Engine(archive, ReductionSettings(**settings), **options)
+        self.stop, self.finished, self.error = threading.Event(), [], None
+        self._thread = threading.Thread(target=self._run, args=(incoming,))
+        self._thread.start()
+
+    def _run(self, incoming):
+        try:
+            for finished in self.engine.live(incoming, self.stop):
+                self.finished.append(finished)
+        except BaseException as error:
+            self.error = error
+
+    def wait_for(self, condition, seconds=60.0):
+        until = time.monotonic() + seconds
+        while not condition() and time.monotonic() < until and self.error is None:
+            time.sleep(0.02)
+        assert self.error is None, self.error
+        assert condition(), self.finished
+
+    def end(self):
+        self.stop.set()
+        self._thread.join(30)
+        self.engine.close()
+        assert self.error is None, self.error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def states(archive):
+    return {raw.row.file_name: raw.row.state for raw in archive.raw_frames()}
+
+
+def spectra(archive, name):
+    row = next(r for r in archive.frames(calibrations=None, limit=1000) if r.file_name == name)
+    return [c for c in archive.children(row.id) if c.data_type == CALIBRATED]
+
+
+def all_done(archive, n_frames):
+    found = states(archive)
+    return len(found) == n_frames and not {"new", "reducing"} & set(found.values())
+
+
+# Batch
+
+
+@pytest.fixture(scope="module")
+def batch(night, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    archive = Archive(out, f"sqlite:///{tmp_path_factory.mktemp('db')}/i.sqlite", by_night=False)
+    with Engine(archive, ReductionSettings(**SETTINGS), jobs=2, rebuild_seconds=0) as engine:
+        finished = list(engine.reduce(files_below(night)))
+    yield archive, finished
+    archive.close()
+
+
+def test_a_night_is_reduced_to_masters_and_spectra(batch, night):
+    archive, finished = batch
+    assert not [f for f in finished if f.state == "failed"]
+    assert len(list((archive.root / "CALIBRATIONS").glob("*.fits"))) == 2
+    for path in science_of(night):
+        (spectrum,) = spectra(archive, path.name)
+        assert spectrum.state == "done"
+        assert io.read_spectrum(archive.path(spectrum)).meta["header"]["GSP_ONAM"] == path.name
+
+
+def test_in_batch_nothing_is_done_twice(batch):
+    names = [f.name for f in batch[1]]
+    assert len(names) == len(set(names))
+
+
+def test_products_on_disk_and_in_the_index_are_the_same(batch):
+    archive, _ = batch
+    rows = [c for raw in archive.raw_frames() for c in archive.children(raw.row.id)]
+    indexed = {archive.path(row) for row in (*rows, *archive.masters())}
+    assert indexed == set(archive.root.rglob("*.fits"))
+    assert {row.data_type for row in rows} == {REDUCED, CALIBRATED}
+    spectrum = next(row for row in rows if row.data_type == CALIBRATED)
+    assert archive.file(spectrum.parent_id).data_type == REDUCED
+
+
+def test_raw_frames_of_a_batch_stay_where_they_are(batch, night):
+    archive, _ = batch
+    paths = {archive.path(raw.row) for raw in archive.raw_frames()}
+    assert paths == set(files_below(night))
+
+
+def test_too_few_calibrations_are_told_and_science_is_provisional(night, tmp_path):
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    settings = ReductionSettings(min_bias_files=4, min_flat_files=3)
+    with Engine(archive, settings, jobs=2, rebuild_seconds=0) as engine:
+        finished = {f.name: f for f in engine.reduce(files_below(night))}
+    bias = finished["0001_bias.fits"]
+    assert (bias.state, bias.products) == ("new", ())
+    assert bias.message == "3 of 4 biases for a master are there."
+    science = finished[science_of(night)[0].name]
+    assert science.state == "provisional" and "bias" in science.message
+    archive.close()
+
+
+def test_ignored_calibrations_are_not_waited_for(night, tmp_path):
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    settings = ReductionSettings(ignore_bias=True, ignore_flats=True)
+    paths = [p for p in files_below(night) if "quartz" not in p.name]
+    with Engine(archive, settings, jobs=2, rebuild_seconds=0) as engine:
+        finished = {f.name: f for f in engine.reduce(paths)}
+    assert finished["0001_bias.fits"].message == "not reduced: the settings leave out bias frames."
+    assert finished[science_of(night)[0].name].state == "done"
+    archive.close()
+
+
+def test_bad_files_are_recorded_and_the_others_reduced(night, tmp_path):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    science = science_of(night)[0]
+    shutil.copy(science, folder / "good.fits")
+    content = science.read_bytes()
+    (folder / "cut.fits").write_bytes(content[: len(content) // 2])
+    (folder / "text.fits").write_text("no FITS at all")
+    fits.PrimaryHDU([[1, 2], [3, 4]]).writeto(folder / "foreign.fits")
+    with fits.open(science) as hdus:
+        header = hdus[0].header
+        header["GAIN"] = "many"
+        fits.PrimaryHDU(hdus[0].data, header).writeto(folder / "gain.fits")
+        header["GAIN"], header["OBSTYPE"] = 1.48, "DARK"
+        fits.PrimaryHDU(hdus[0].data, header).writeto(folder / "dark.fits")
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    with Engine(archive, ReductionSettings(), jobs=2, rebuild_seconds=0) as engine:
+        finished = {f.name: f for f in engine.reduce(files_below(folder))}
+    assert finished["good.fits"].products
+    reasons = {"cut": "incomplete", "text": "FITS file", "foreign": "OBSTYPE", "gain": "GAIN"}
+    for name, reason in reasons.items():
+        assert finished[f"{name}.fits"].state == "failed"
+        assert reason in finished[f"{name}.fits"].message
+        assert archive.find(folder / f"{name}.fits").message == finished[f"{name}.fits"].message
+    assert finished["dark.fits"].message.startswith("not reduced: no recipe is for dark frames")
+    archive.close()
+
+
+def test_frames_of_one_name_in_two_folders_have_products_apart(night, tmp_path):
+    first, second = science_of(night)[:2]
+    for folder, path in (("a", first), ("b", second)):
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+        shutil.copy(path, tmp_path / "raw" / folder / "x.fits")
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    with Engine(archive, ReductionSettings(), jobs=2, rebuild_seconds=0) as engine:
+        finished = list(engine.reduce(files_below(tmp_path / "raw")))
+    products = [path for f in finished for path in f.products]
+    assert len(products) == len(set(products)) == 4
+    assert sum("x_2" in path.name for path in products) >= 1
+    archive.close()
+
+
+# Live
+
+
+def test_science_is_provisional_at_once_and_done_when_calibrations_land(night, incoming, archive):
+    science = science_of(night)[0].name
+    with Live(archive, incoming) as live:
+        shutil.copy(night / science, incoming)
+        live.wait_for(lambda: states(archive).get(science) == "provisional")
+        (provisional,) = spectra(archive, science)
+        assert "No arc" in provisional.message
+        for pattern in KINDS.values():
+            copy(night, pattern, incoming)
+        live.wait_for(lambda: states(archive).get(science) == "done" and all_done(archive, 9))
+        live.wait_for(lambda: live.engine.n_to_do == 0)
+    (done,) = spectra(archive, science)
+    assert done.message == "" and archive.path(done).exists()
+    reduced = {p.name for p in archive.folder(done.night, "REDUCED").iterdir()}
+    children = {
+        row.file_name for raw in archive.raw_frames() for row in archive.children(raw.row.id)
+    }
+    assert reduced == children, "what the provisional plan made must be gone"
+
+
+def test_a_restart_does_nothing_twice_and_catches_up(night, incoming, archive):
+    for path in files_below(night)[:-2]:
+        shutil.copy(path, incoming)
+    with Live(archive, incoming) as live:
+        live.wait_for(lambda: all_done(archive, 10) and live.engine.n_to_do == 0)
+    last_event = archive.last_event()
+    for path in files_below(night)[-2:]:
+        shutil.copy(path, incoming)
+    with Live(archive, incoming) as live:
+        live.wait_for(lambda: all_done(archive, 12) and live.engine.n_to_do == 0)
+        again = {f.name for f in live.finished}
+    assert last_event < archive.last_event()
+    new = {path.name for path in files_below(night)[-2:]}
+    assert new <= again
+    unchanged = {path.name for path in science_of(night)[:1]}
+    assert not unchanged & again
+    with Live(archive, incoming) as live:
+        time.sleep(1.0)
+        assert live.finished == [] and live.engine.n_to_do == 0
+
+
+def test_what_a_killed_engine_was_at_is_done_at_the_next_start(night, incoming, archive):
+    path, info = archive_raw(archive, science_of(night)[0])
+    row = archive.add_raw(path, info)
+    archive.set_state(row.id, "reducing")
+    with Live(archive, incoming) as live:
+        live.wait_for(lambda: archive.file(row.id).state == "provisional")
+
+
+def test_other_settings_are_another_plan(night, incoming, archive):
+    science = science_of(night)[0]
+    shutil.copy(science, incoming)
+    with Live(archive, incoming) as live:
+        live.wait_for(lambda: all_done(archive, 1))
+    with Live(archive, incoming, settings=SETTINGS | {"ignore_flats": True}) as live:
+        live.wait_for(lambda: [f.name for f in live.finished] == [science.name])
+    (row,) = spectra(archive, science.name)
+    assert "flat" not in row.message
+
+
+def test_a_master_is_made_again_of_more_frames_without_reducing_science_again(
+    night, incoming, archive
+):
+    settings = {"min_bias_files": 2, "min_flat_files": 9}
+    first, second, third = sorted(night.glob(KINDS["bias"]))
+    with Live(archive, incoming, settings=settings) as live:
+        for path in (first, second):
+            shutil.copy(path, incoming)
+        live.wait_for(lambda: len(archive.masters()) == 1)
+        shutil.copy(science_of(night)[0], incoming)
+        live.wait_for(lambda: all_done(archive, 3))
+        n_before = len(live.finished)
+        shutil.copy(third, incoming)
+        live.wait_for(lambda: len(live.finished) > n_before)
+        live.wait_for(lambda: live.engine.n_to_do == 0)
+        assert [f.message for f in live.finished[n_before:]] == ["of 3 frames"]
+    (master,) = archive.masters()
+    assert master.data_type == MASTER and states(archive)[third.name] == "done"
+
+
+def test_products_carry_the_times_of_shutter_and_file(night, incoming, archive):
+    science = science_of(night)[0]
+    with Live(archive, incoming) as live:
+        time.sleep(0.5)
+        shutil.copy(science, incoming)
+        live.wait_for(lambda: all_done(archive, 1))
+    (row,) = spectra(archive, science.name)
+    header = fits.getheader(archive.path(row))
+    closed = io.read_info(science).exposure_end
+    assert header["GSP_TSHU"] == closed.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    assert header["GSP_TCOM"] > "2026"
+
+
+def test_an_unreadable_file_is_forgotten_when_it_comes_whole(night, incoming, archive):
+    science = science_of(night)[0]
+    (incoming / science.name).write_text("not yet")
+    with Live(archive, incoming) as live:
+        live.wait_for(lambda: archive.n_frames() == 1)
+        assert archive.frames()[0].state == "failed"
+        shutil.copy(science, incoming)
+        live.wait_for(lambda: states(archive).get(science.name) == "provisional")
+    assert archive.n_frames() == 1
+
+
+def test_a_second_engine_on_one_archive_is_refused(incoming, archive, tmp_path):
+    with Live(archive, incoming) as live:
+        live.wait_for((archive.root / ".engine.lock").exists)
+        time.sleep(0.2)
+        other = Archive(archive.root)
+        with Engine(other, jobs=1) as engine, pytest.raises(GoodmanError, match="one engine"):
+            next(engine.live(incoming, threading.Event()))
+        other.close()
+
+
+# Raw frames
+
+
+def test_a_raw_frame_is_copied_read_only_and_its_source_left_alone(night, archive, tmp_path):
+    source = tmp_path / "0001_bias.fits"
+    shutil.copy(night / "0001_bias.fits", source)
+    before = source.read_bytes(), source.stat()
+    path, info = archive_raw(archive, source)
+    assert path == archive.folder(info.night, "RAW") / "0001_bias.fits"
+    assert path.read_bytes() == before[0] == source.read_bytes()
+    assert path.stat().st_mode & 0o222 == 0 and path.stat().st_nlink == 1
+    assert source.stat().st_mode == before[1].st_mode
+    assert [p.name for p in path.parent.iterdir()] == ["0001_bias.fits"]
+
+
+def test_a_raw_frame_that_nobody_may_write_is_linked(night, archive, tmp_path):
+    source = tmp_path / "0001_bias.fits"
+    shutil.copy(night / "0001_bias.fits", source)
+    source.chmod(0o444)
+    path, _ = archive_raw(archive, source)
+    assert path.samefile(source)
+
+
+def test_an_equal_frame_is_recognised_and_another_of_the_name_kept_apart(night, archive, tmp_path):
+    source = tmp_path / "x.fits"
+    names = []
+    for path in ("0001_bias.fits", "0001_bias.fits", "0002_bias.fits", "0001_bias.fits"):
+        shutil.copy(night / path, source)
+        os.utime(source)
+        names.append(archive_raw(archive, source)[0].name)
+    assert names == ["x.fits", "x.fits", "x_2.fits", "x.fits"]
+
+
+def test_two_frames_of_one_name_are_both_reduced(night, incoming, archive):
+    first, second = science_of(night)[:2]
+    with Live(archive, incoming) as live:
+        shutil.copy(first, incoming / "x.fits")
+        live.wait_for(lambda: all_done(archive, 1))
+        shutil.copy(second, incoming / "x.fits")
+        live.wait_for(lambda: all_done(archive, 2))
+    assert set(states(archive)) == {"x.fits", "x_2.fits"}
+    assert len(spectra(archive, "x.fits")) == len(spectra(archive, "x_2.fits")) == 1
+
+
+def test_a_product_is_no_raw_frame(batch, archive):
+    product = next((batch[0].root / "REDUCED").glob("*.fits"))
+    with pytest.raises(FrameError, match="it is a product"):
+        archive_raw(archive, product)
+
+
+# Workers
+
+
+def start_mortal_worker():
+    """A worker that really dies as soon as it opens a file whose name says so."""
+    work.start_worker()
+
+    def die(event, arguments):
+        if event == "open" and "deadly" in str(arguments[0]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(die)
+
+
+def mortal_pool(jobs):
+    return ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=start_mortal_worker
+    )
+
+
+def test_a_frame_that_kills_its_worker_fails_and_the_others_are_reduced(night, tmp_path):
+    folder = tmp_path / "raw"
+    shutil.copytree(night, folder, ignore=shutil.ignore_patterns("truth*"))
+    shutil.copy(science_of(night)[0], folder / "deadly.fits")
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    with Engine(
+        archive, ReductionSettings(**SETTINGS), jobs=2, make_executor=mortal_pool
+    ) as engine:
+        finished = {f.name: f for f in engine.reduce(files_below(folder))}
+    deadly = finished.pop("deadly.fits")
+    assert (deadly.state, deadly.products) == ("failed", ())
+    assert "its worker process died, twice" in deadly.message
+    assert archive.find(folder / "deadly.fits").state == "failed"
+    assert not [f for f in finished.values() if f.state == "failed"]
+    assert all(spectra(archive, path.name) for path in science_of(night))
+    archive.close()
+
+
+def test_a_worker_that_is_killed_costs_no_frame(night, tmp_path):
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    with Engine(archive, ReductionSettings(**SETTINGS), jobs=2, rebuild_seconds=0) as engine:
+        victim = engine._pool.submit(work.wake).result()
+        results = engine.reduce(files_below(night))
+        finished = [next(results)]
+        os.kill(victim, signal.SIGKILL)
+        finished += results
+    assert {f.state for f in finished} <= {"done", "provisional"}
+    assert all(spectra(archive, path.name) for path in science_of(night))
+    archive.close()
+
+
+def test_the_real_night_gives_five_calibrated_spectra(real_data, tmp_path):
+    archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
+    with Engine(archive, jobs=2, rebuild_seconds=0) as engine:
+        finished = list(engine.reduce(files_below(real_data / "2018-02-04-blue")))
+    assert not [f for f in finished if f.state == "failed"]
+    science = [f for f in finished if f.kind == "spectrum"]
+    assert len(science) == 5 and {f.state for f in science} == {"done"}
+    archive.close()

@@ -1,0 +1,220 @@
+"""The desired state: what is done first, what waits for what, and what is not done again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from goodman_live.io import info_of
+from goodman_live.planning import Frame, Group, Planner, task_of
+from goodman_live.recipes import ReductionSettings
+from goodman_live.simulate import SetUp, simulate_spectrum
+
+
+@pytest.fixture(scope="module")
+def info():
+    return replace(
+        info_of(simulate_spectrum(SetUp.preset("400_M2").window(12), seed=1)[0]), lamps=()
+    )
+
+
+class Night:
+    """A planner, and frames that come to it."""
+
+    def __init__(self, info, recorded=(), masters=(), **settings):
+        self.info, self.now, self.recorded = info, 0.0, dict(recorded)
+        settings = {"min_bias_files": 2, "min_flat_files": 2} | settings
+        self.planner = Planner(
+            ReductionSettings(**settings),
+            lambda night: f"{night}/CALIBRATIONS",
+            masters=masters,
+            rebuild_seconds=10.0,
+            clock=lambda: self.now,
+        )
+
+    def add(self, kind, minutes=0.0, n=1, **options):
+        changes = {k: options.pop(k) for k in list(options) if hasattr(self.info, k)}
+        for _ in range(n):
+            number = len(self.planner.frames) + 1
+            start = self.info.exposure_start + timedelta(minutes=minutes)
+            name = f"{number:04d}_{kind}.fits"
+            new = replace(self.info, kind=kind, file_name=name, exposure_start=start, **changes)
+            recorded = self.recorded.get(number, "")
+            self.planner.add(Frame(number, Path(name), new, recorded=recorded, **options))
+        return self.planner.frames[number]
+
+    def do(self, step, failed=False, bad=()):
+        if isinstance(step.item, Group):
+            self.planner.master_done(step, failed=failed, bad=bad)
+        else:
+            product = "" if failed else f"{'z' if step.bias else ''}_{step.item.id}"
+            self.planner.frame_done(step, failed=failed, product=product)
+        return step.task if isinstance(step.item, Group) else step.item.path.name[5:-5]
+
+    def do_all(self, **options):
+        """Do everything that can be done now; what was done, in order."""
+        done = []
+        while step := self.planner.next_step(**options):
+            done.append(self.do(step))
+        return done
+
+
+def test_masters_come_first_then_arcs_then_science_the_newest_first(info):
+    night = Night(info)
+    old, new = night.add("spectrum", 0), night.add("spectrum", 10)
+    night.add("arc", 5)
+    night.add("flat", -60, n=2)
+    night.add("bias", -90, n=2)
+    assert night.do_all() == ["bias", "flat", "arc", "spectrum", "spectrum"]
+    assert old.recorded and new.recorded
+    night.add("spectrum", 20)
+    night.add("spectrum", 30)
+    assert [night.planner.next_step().item.id for _ in range(2)] == [9, 8]
+
+
+def test_science_waits_for_what_is_here_but_not_for_what_may_come(info):
+    night = Night(info)
+    night.add("bias")
+    night.add("spectrum")
+    assert night.do_all() == ["spectrum"]
+    night.add("bias")
+    bias = night.planner.next_step()
+    night.add("spectrum", 5)
+    assert night.planner.next_step() is None and night.planner.n_to_do == 3
+    night.do(bias)
+    assert night.do_all() == ["spectrum", "spectrum"]
+    assert night.planner.n_to_do == 0
+
+
+def test_a_fresh_frame_does_not_wait_while_a_worker_stands_idle(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    night.add("spectrum", fresh=True)
+    night.add("spectrum", 5, fresh=False)
+    bias = night.planner.next_step(provisional=True)
+    step = night.planner.next_step(provisional=True)
+    assert step.item.id == 3 and step.bias == ""
+    assert night.planner.next_step(provisional=True) is None
+    night.do(step)
+    night.do(bias)
+    assert night.do_all() == ["spectrum", "spectrum"]
+
+
+def test_what_was_done_by_the_same_plan_is_not_done_again(info):
+    night = Night(info)
+    for kind, n in (("bias", 2), ("flat", 2), ("arc", 1), ("spectrum", 2), ("image", 1)):
+        night.add(kind, n=n)
+    night.do_all()
+    recorded = {frame.id: frame.recorded for frame in night.planner.frames.values()}
+    again = Night(info, recorded, masters=list(night.planner.groups))
+    again.add("bias", n=2)
+    again.add("flat", n=2)
+    again.add("arc", product="z_5")
+    again.add("spectrum", n=2)
+    again.add("image")
+    assert again.planner.n_to_do == 0
+    lost = Night(info, recorded)
+    lost.add("bias", n=2)
+    assert lost.do_all() == ["bias"], "a master that is gone is made again"
+    other = Night(info, recorded, masters=list(night.planner.groups), ignore_flats=True)
+    other.add("bias", n=2)
+    other.now += 11
+    assert other.do_all() == ["bias"], "other settings are another plan"
+
+
+def test_a_new_arc_reduces_its_science_again_and_no_other(info):
+    night = Night(info)
+    night.add("spectrum", 0)
+    night.add("spectrum", 0, camera_angle=20.0)
+    assert night.do_all() == ["spectrum", "spectrum"]
+    night.add("arc", 10)
+    assert night.do_all() == ["arc", "spectrum"]
+    night.add("arc", 120)
+    assert night.do_all() == ["arc"], "a farther arc changes nothing"
+    night.add("arc", 1)
+    assert night.do_all() == ["arc", "spectrum"]
+
+
+def test_an_arc_that_fails_is_waited_for_no_longer(info):
+    night = Night(info)
+    night.add("arc", 1)
+    night.add("arc", 60)
+    spectrum = night.add("spectrum")
+    first, second = night.planner.next_step(), night.planner.next_step()
+    night.do(first)
+    night.do(second, failed=True)
+    (step,) = [night.planner.next_step()]
+    assert step.item is spectrum and step.arcs == ("_2",)
+
+
+def test_masters_grow_when_no_more_frames_come_and_science_is_not_done_again(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    night.add("spectrum")
+    assert night.do_all() == ["bias", "spectrum"]
+    night.add("bias", n=3)
+    assert night.do_all() == [] and night.planner.n_to_do == 1
+    night.now += 11
+    step = night.planner.next_step()
+    assert len(step.frames) == 5
+    night.do(step)
+    assert night.do_all() == [] and night.planner.n_to_do == 0
+
+
+def test_a_bias_that_lands_late_renews_flat_and_science_once(info):
+    night = Night(info)
+    night.add("flat", n=2)
+    night.add("spectrum")
+    assert night.do_all() == ["flat", "spectrum"]
+    night.add("bias", n=2)
+    assert night.do_all() == ["bias", "flat", "spectrum"]
+
+
+def test_a_master_that_fails_is_tried_again_when_a_frame_comes(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    night.add("spectrum")
+    night.do(night.planner.next_step(), failed=True)
+    assert night.do_all() == ["spectrum"]
+    night.add("bias")
+    assert night.do_all() == ["bias", "spectrum"]
+
+
+def test_unreadable_frames_are_left_out_of_their_group(info):
+    night = Night(info)
+    first = night.add("bias")
+    night.add("bias")
+    night.do(night.planner.next_step(), failed=True, bad=[first])
+    assert night.do_all() == []
+    night.add("bias")
+    assert night.do_all() == ["bias"]
+    (group,) = night.planner.groups.values()
+    assert [frame.id for frame in group.frames] == [2, 3]
+
+
+def test_too_few_frames_are_told_with_their_number(info):
+    night = Night(info)
+    frame = night.add("flat")
+    assert night.do_all() == []
+    group = night.planner.group_of(frame)
+    assert night.planner.too_few(group) == "1 of 2 flats for a master are there."
+
+
+def test_groups_of_other_nights_windows_and_slits_have_masters_apart(info):
+    night = Night(info)
+    night.add("flat")
+    night.add("flat", slit="3.0_LONG_SLIT")
+    night.add("flat", shape=(10, 2071))
+    night.add("flat", 60 * 24)
+    assert len(night.planner.groups) == 4
+
+
+def test_the_task_follows_from_kind_technique_and_lamps(info):
+    assert task_of(replace(info, kind="focus", lamps=("Ne",))) == "arc"
+    assert task_of(replace(info, kind="focus")) == "image"
+    assert task_of(replace(info, kind="spectrum", technique="imaging")) == "image"
+    assert task_of(replace(info, kind="acquisition")) == "image"
+    assert task_of(replace(info, kind="dark")) == task_of(replace(info, kind="unknown")) == ""
