@@ -357,9 +357,10 @@ class Archive:
                     time.sleep(POLL_SECONDS)
                     continue
                 version = now
-                for event in self.events_since(since):
-                    since = event.id
-                    yield event
+                while events := self.events_since(since):
+                    for event in events:
+                        since = event.id
+                        yield event
         finally:
             watch.close()
 

@@ -1,8 +1,8 @@
 """The web server of the live page: Voila with one notebook, our own assets and nothing else.
 
-One kernel per viewer, ended when the tab is closed, when it has been idle, or when the server stops.
-It makes no request to the outside, serves no file of the machine but its own scripts and styles, and
-hands kernels only those environment variables that they need. It draws nothing itself.
+One kernel per viewer, ended when the tab is closed, when it has been idle, or when the server
+stops. It makes no request to the outside, serves no file of the machine but its own scripts and
+styles, and hands kernels only those environment variables that they need. It draws nothing itself.
 
 Started by ``goodman-live live``, or as ``python -m goodman_live.dashboard --archive DIR``.
 """
@@ -46,18 +46,24 @@ ARCHIVE_VARIABLE = "GOODMAN_LIVE_ARCHIVE"
 ASSETS_VARIABLE = "GOODMAN_ASSETS_URL"
 THEME_HEADER = "X-Goodman-Theme"
 THEMES = ("light", "dark")
-KERNEL_VARIABLES = frozenset(
-    "PATH HOME LANG LANGUAGE LC_ALL LC_CTYPE TZ TMPDIR PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH JPY_PARENT_PID "
-    "JUPYTER_RUNTIME_DIR PYTHONDONTWRITEBYTECODE QUERY_STRING SERVER_SOFTWARE SERVER_NAME SERVER_PORT "
-    "SERVER_PROTOCOL SCRIPT_NAME PATH_INFO SYSTEMROOT".split()
-) | {ARCHIVE_VARIABLE, ASSETS_VARIABLE}
+KERNEL_VARIABLES = {
+    "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
+    "JPY_PARENT_PID", "JUPYTER_RUNTIME_DIR", "QUERY_STRING", "SCRIPT_NAME", "PATH_INFO",
+    "SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
+    ARCHIVE_VARIABLE, ASSETS_VARIABLE,
+}  # fmt: skip
 KERNEL_PREFIXES = ("VOILA_", "HTTP_X_GOODMAN_")
-EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "@bokeh/jupyter_bokeh"]
+EXTENSIONS = [
+    "@jupyter-widgets/jupyterlab-manager",
+    "@voila-dashboards/widgets-manager8",
+    "@bokeh/jupyter_bokeh",
+]
 YEAR_SECONDS = 365 * 24 * 3600
 
 
 def kernel_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a kernel may know of the server's environment: no token, no password, nothing unforeseen."""
+    """What a kernel may know of the server's environment: nothing secret, nothing unforeseen."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -78,7 +84,8 @@ def notebook_path() -> Path:
         if (folder / NOTEBOOK_NAME).is_file():
             return folder / NOTEBOOK_NAME
     raise GoodmanError(
-        f"The notebook {NOTEBOOK_NAME} must lie in dashboards/ beside or inside the package; it is in neither. Install again."
+        f"The notebook {NOTEBOOK_NAME} must lie in dashboards/ beside or inside the package; "
+        "it is in neither. Install again."
     )
 
 
@@ -96,14 +103,20 @@ class OwnPython(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(argv=argv, display_name="Goodman Live", language="python", metadata={"debugger": False})
+        return KernelSpec(
+            argv=argv, display_name="Goodman Live", language="python", metadata={"debugger": False}
+        )
 
 
 class Kernels(AsyncMappingKernelManager):
     """Kernels that see only an allow-list of the environment."""
 
-    async def start_kernel(self, *args: Any, env: Mapping[str, str] | None = None, **kwargs: Any) -> str:
-        return await super().start_kernel(*args, env=kernel_environment(env or os.environ), **kwargs)
+    async def start_kernel(
+        self, *args: Any, env: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> str:
+        return await super().start_kernel(
+            *args, env=kernel_environment(env or os.environ), **kwargs
+        )
 
 
 # Handlers
@@ -122,13 +135,15 @@ class LivePageHandler(TornadoVoilaHandler):
         wanted = self.get_argument("theme", None) or self.get_cookie("goodman_theme") or ""
         return wanted if wanted in THEMES else "light"
 
-    def should_use_rendered_notebook(self, notebook_data: dict, pool_size: int, *rest: object) -> bool:
+    def should_use_rendered_notebook(
+        self, notebook_data: dict, pool_size: int, *rest: object
+    ) -> bool:
         """A preheated kernel serves every theme: the page takes its colours by itself."""
         return pool_size > 0 and bool(notebook_data)
 
 
 class KernelSocket(VoilaKernelWebsocketHandler):
-    """Refuses clients that do not speak the binary protocol: one message of theirs would hang the server."""
+    """Refuses clients without the binary protocol: one message of theirs would hang the server."""
 
     async def prepare(self) -> None:
         offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
@@ -195,7 +210,9 @@ class DashboardServer(Voila):
     def init_settings(self) -> dict[str, Any]:
         settings = super().init_settings()
         local = self.ip in LOOPBACK
-        settings["allow_remote_access"] = not local  # a foreign Host header must not reach a local page
+        settings[
+            "allow_remote_access"
+        ] = not local  # a foreign Host header must not reach a local page
         settings["local_hostnames"] = ["localhost"]
         settings["compress_response"] = not local
         settings["static_path"] = DEFAULT_STATIC_FILES_PATH
@@ -206,11 +223,20 @@ class DashboardServer(Voila):
         import bokeh
         import panel
 
-        refused = ("/voila/tree", "/voila/render", "/voila/files", "/voila/api/contents", "/channels", "/log", "/(.*)")
+        refused = (
+            "/voila/tree",
+            "/voila/render",
+            "/voila/files",
+            "/voila/api/contents",
+            "/channels",
+            "/log",
+            "/(.*)",
+        )
         kept = [
             handler
             for handler in super().init_handlers()
-            if not any(part in handler[0] for part in refused[:-1]) and handler[0] != self._at(refused[-1])
+            if not any(part in handler[0] for part in refused[:-1])
+            and handler[0] != self._at(refused[-1])
         ]
         page = {
             "notebook_path": Path(self.notebook_path).name,
@@ -240,7 +266,8 @@ class DashboardServer(Voila):
         except OSError as error:
             self.stop()
             raise GoodmanError(
-                f"Port {self.port} of {self.ip} must be free, it is not: {error.strerror}. Choose another with --port."
+                f"Port {self.port} of {self.ip} must be free, it is not: {error.strerror}. "
+                f"Choose another with --port."
             ) from error
         self.ioloop.add_callback(self._announce)
         try:
@@ -269,7 +296,10 @@ class DashboardServer(Voila):
         if starting:
             await asyncio.wait(starting, timeout=10)
         await asyncio.gather(
-            *(self.kernel_manager.shutdown_kernel(kernel_id, now=True) for kernel_id in self.kernel_manager.list_kernel_ids()),
+            *(
+                self.kernel_manager.shutdown_kernel(kernel_id, now=True)
+                for kernel_id in self.kernel_manager.list_kernel_ids()
+            ),
             return_exceptions=True,
         )
 
@@ -361,11 +391,23 @@ def _short_folder():
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of this module; the exit code is 2 when the page cannot be served."""
-    parser = argparse.ArgumentParser(prog="python -m goodman_live.dashboard", description="Serve the live page over an archive.")
-    parser.add_argument("--archive", type=Path, required=True, metavar="DIR", help="folder of the archive")
-    parser.add_argument("--port", type=int, default=8866, help="TCP port, 0 for a free one (default 8866)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1; there is no login)")
-    parser.add_argument("--preheat", type=int, default=1, metavar="N", help="kernels kept ready (default 1)")
+    parser = argparse.ArgumentParser(
+        prog="python -m goodman_live.dashboard", description="Serve the live page over an archive."
+    )
+    parser.add_argument(
+        "--archive", type=Path, required=True, metavar="DIR", help="folder of the archive"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8866, help="TCP port, 0 for a free one (default 8866)"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default 127.0.0.1; there is no login)",
+    )
+    parser.add_argument(
+        "--preheat", type=int, default=1, metavar="N", help="kernels kept ready (default 1)"
+    )
     options = parser.parse_args(arguments)
     try:
         run_dashboard(options.archive, options.port, host=options.host, preheat=options.preheat)

@@ -253,7 +253,8 @@ def read_header(path: Path) -> fits.Header:
     """Header of a raw frame or of a product's first HDU that says something."""
     path = Path(path)
     with _opened(path) as hdus:
-        hdu = hdus[1] if len(hdus[0].header) < 20 and len(hdus) > 1 else hdus[0]
+        told = {"OBSTYPE", "GSP_VERS"} & set(hdus[0].header)
+        hdu = hdus[0] if told or len(hdus) == 1 else hdus[1]
         return _clean_header(hdu.header)
 
 

@@ -108,12 +108,12 @@ class FrameInfo:
     image_id: str
     decided: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def binning(self) -> str:
         """Binning as 'XxY'."""
         return f"{self.geometry.x_binning}x{self.geometry.y_binning}"
 
-    @property
+    @cached_property
     def window(self) -> str:
         """What was read out: origin [unbinned] and shape, comparable between frames."""
         geometry = self.geometry
@@ -129,7 +129,7 @@ class FrameInfo:
         """Rows and columns of the usable prescan, None where none was read."""
         return instruments.overscan_section(self.camera, self.geometry, self.shape)
 
-    @property
+    @cached_property
     def night(self) -> str:
         """Night 'YYYYMMDD': the local date of the afternoon before (noon is near 16 UT)."""
         return (self.exposure_start - timedelta(hours=16)).strftime("%Y%m%d")

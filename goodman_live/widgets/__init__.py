@@ -1,4 +1,4 @@
-"""What people see: small views over products and the archive; they draw and ask, and reduce nothing.
+"""What people see: small views over products and the archive; they draw, ask, and reduce nothing.
 
 ``platform.setup()`` must run before Panel is imported, so nothing is imported here.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from panel.custom import JSComponent
-from panel.io.document import set_curdoc
 
 from .theme import COMPONENT_CSS
 
@@ -24,9 +23,3 @@ class Component(JSComponent):
     def __init__(self, **params: Any) -> None:
         params.setdefault("margin", 0)
         super().__init__(**params)
-
-    def _update_model(self, events: Any, msg: Any, root: Any, model: Any, doc: Any, comm: Any) -> None:
-        # Outside a callback Panel has no current document, takes this for a foreign thread, and puts
-        # the change off to a Bokeh session that does not exist.
-        with set_curdoc(doc):
-            super()._update_model(events, msg, root, model, doc, comm)

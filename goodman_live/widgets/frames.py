@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from ..catalog import Archive, FileRow
 
 PAGE_SIZE = 20
-SHOWN = {"science": False, "calibrations": True, "all": None}  # choice -> argument of Archive.frames
+SHOWN = {
+    "science": False,
+    "calibrations": True,
+    "all": None,
+}  # choice -> argument of Archive.frames
 
 
 def clock(iso: str) -> str:
@@ -43,9 +47,15 @@ def seconds(exposure: float) -> str:
     return f"{exposure:g} s"
 
 
+def is_in_beam(name: str) -> bool:
+    """Whether a filter or grating of this name is glass, not ``NO_FILTER`` and its like."""
+    return bool(name) and "NO" not in name.upper().strip("<>").replace("_", " ").split()
+
+
 def row_of(frame: FileRow) -> dict[str, object]:
     """What the list shows of one frame, as plain values for the page."""
-    details = [frame.kind, frame.grating, seconds(frame.exposure) if frame.exposure else ""]
+    grating = frame.grating if is_in_beam(frame.grating) else ""
+    details = [frame.kind, grating, seconds(frame.exposure) if frame.exposure else ""]
     return {
         "id": frame.id,
         "file": frame.file_name,
@@ -108,30 +118,41 @@ class FrameList(Component):
     picked = param.Integer(default=0, doc="set by the page: the frame a person clicked")
     search = param.String(default="", doc="part of the file's or object's name")
     shown = param.Selector(default="science", objects=list(SHOWN), doc="which kinds are listed")
-    page = param.Integer(default=0, bounds=(0, None), doc="page number, the newest frames are page 0")
+    page = param.Integer(
+        default=0, bounds=(0, None), doc="page number, the newest frames are page 0"
+    )
     n_pages = param.Integer(default=1, bounds=(1, None), doc="number of pages")
     n_frames = param.Integer(default=0, doc="number of frames listed over all pages")
     follow = param.Boolean(default=True, doc="whether the newest frame is selected as it arrives")
     n_new = param.Integer(default=0, doc="frames that arrived since following was left")
 
     _css = """
-:host { display: flex; flex-direction: column; height: 100%; background: var(--gl-panel); border-right: 1px solid var(--gl-line); }
+:host { display: flex; flex-direction: column; height: 100%; background: var(--gl-panel);
+  border-right: 1px solid var(--gl-line); }
+.whole { display: flex; flex-direction: column; height: 100%; min-height: 0; flex: 1; }
 .top { display: grid; gap: 8px; padding: 10px 12px; border-bottom: 1px solid var(--gl-line); }
 .top input { width: 100%; }
 .list { overflow-y: auto; flex: 1; min-height: 0; outline-offset: -2px !important; }
-.row { display: grid; grid-template-columns: 1fr auto; gap: 0 10px; padding: 5px 12px 6px; cursor: pointer;
+.row { display: grid; grid-template-columns: 1fr auto; gap: 0 10px; padding: 5px 12px 6px;
+  cursor: pointer;
   border-bottom: 1px solid var(--gl-line); border-left: 3px solid transparent; }
 .row:hover { background: var(--gl-raised); }
 .row[aria-selected=true] { background: var(--gl-select); border-left-color: var(--gl-accent); }
-.file { font-family: var(--gl-mono); font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.what { font-size: 11.5px; color: var(--gl-dim); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.file { font-family: var(--gl-mono); font-size: 12px; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }
+.what { font-size: 11.5px; color: var(--gl-dim); overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }
 .what b { color: var(--gl-text); font-weight: 600; }
+.row .state { justify-self: end; }
 .time { font-family: var(--gl-mono); font-size: 11.5px; color: var(--gl-dim); text-align: right; }
-.night { padding: 4px 12px 3px 15px; font-size: 11px; letter-spacing: .04em; color: var(--gl-dim); background: var(--gl-raised);
+.night { padding: 4px 12px 3px 15px; font-size: 11px; letter-spacing: .04em;
+  color: var(--gl-dim); background: var(--gl-raised);
   border-bottom: 1px solid var(--gl-line); position: sticky; top: 0; }
 .empty { padding: 28px 18px; color: var(--gl-dim); text-align: center; }
-.foot { display: flex; align-items: center; gap: 8px; padding: 7px 12px; border-top: 1px solid var(--gl-line); font-size: 12px; }
-.news { width: 100%; background: var(--gl-accent); border-color: var(--gl-accent); color: var(--gl-panel); font-weight: 600; padding: 4px; }
+.foot { display: flex; align-items: center; gap: 8px; padding: 7px 12px;
+  border-top: 1px solid var(--gl-line); font-size: 12px; }
+.news { width: 100%; background: var(--gl-accent); border-color: var(--gl-accent);
+  color: var(--gl-panel); font-weight: 600; padding: 4px; }
 .follow[aria-pressed=true] { color: var(--gl-good); border-color: var(--gl-good); }
 """
     _esm = """
@@ -143,15 +164,18 @@ export function render({ model, el }) {
     return node;
   };
   const top = make('div', 'top');
-  const search = make('input'); search.type = 'search'; search.placeholder = 'Search file or object';
+  const search = make('input'); search.type = 'search';
+    search.placeholder = 'Search file or object';
   search.setAttribute('aria-label', 'Search frames');
   const bar = make('div', 'bar');
   const kinds = make('div', 'segments');
   const follow = make('button', 'follow'); follow.title = 'Select each new frame as it arrives';
   const news = make('button', 'news');
-  const list = make('div', 'list'); list.tabIndex = 0; list.setAttribute('role', 'listbox'); list.setAttribute('aria-label', 'Frames');
+  const list = make('div', 'list'); list.tabIndex = 0; list.setAttribute('role', 'listbox');
+    list.setAttribute('aria-label', 'Frames');
   const foot = make('div', 'foot');
-  const newer = make('button', null, '‹ newer'), older = make('button', null, 'older ›'), count = make('span', 'grow dim');
+  const newer = make('button', null, '‹ newer'), older = make('button', null, 'older ›'),
+    count = make('span', 'grow dim');
   count.style.textAlign = 'center';
 
   for (const kind of ['science', 'calibrations', 'all']) {
@@ -164,7 +188,8 @@ export function render({ model, el }) {
   foot.append(newer, count, older);
 
   let typing;
-  search.oninput = () => { clearTimeout(typing); typing = setTimeout(() => { model.search = search.value; }, 150); };
+  search.oninput = () => { clearTimeout(typing); typing = setTimeout(() => {
+    model.search = search.value; }, 150); };
   follow.onclick = () => { model.follow = !model.follow; };
   news.onclick = () => { model.follow = true; };
   newer.onclick = () => { model.page = Math.max(0, model.page - 1); };
@@ -184,7 +209,8 @@ export function render({ model, el }) {
     if (row.object) what.append(make('b', null, row.object), ' · ');
     what.append(row.details);
     const file = make('div', 'file', row.file); file.title = row.file;
-    node.append(file, make('span', 'state ' + row.state, row.state), what, make('span', 'time', row.time));
+    node.append(file, make('span', 'state ' + row.state, row.state), what, make('span', 'time',
+      row.time));
     if (row.message) node.title = row.message;
     node.onclick = () => { model.picked = row.id; };
     return node;
@@ -193,11 +219,13 @@ export function render({ model, el }) {
     const nodes = [];
     let day = null;
     for (const row of model.rows) {
-      if (row.date !== day) { day = row.date; nodes.push(make('div', 'night', day ? day + ' UT' : 'no date')); }
+      if (row.date !== day) { day = row.date; nodes.push(make('div', 'night', day ?
+        day + ' UT' : 'no date')); }
       nodes.push(draw_row(row));
     }
     if (nodes.length === 0)
-      nodes.push(make('div', 'empty', model.search ? 'No frame matches this search.' : 'No frames yet. They appear here as they arrive.'));
+      nodes.push(make('div', 'empty', model.search ?
+        'No frame matches this search.' : 'No frames yet. They appear here as they arrive.'));
     list.replaceChildren(...nodes);
     mark();
   };
@@ -209,19 +237,22 @@ export function render({ model, el }) {
     }
   };
   const status = () => {
-    for (const button of kinds.children) button.setAttribute('aria-pressed', button.dataset.kind === model.shown);
+    for (const button of kinds.children) button.setAttribute('aria-pressed',
+      button.dataset.kind === model.shown);
     follow.setAttribute('aria-pressed', model.follow);
     follow.textContent = model.follow ? 'following' : 'follow';
     news.hidden = model.n_new === 0;
     news.textContent = model.n_new === 1 ? '1 new frame' : `${model.n_new} new frames`;
-    count.textContent = model.n_frames === 0 ? '' : `${model.n_frames} frames · ${model.page + 1}/${model.n_pages}`;
+    count.textContent = model.n_frames === 0 ?
+      '' : `${model.n_frames} frames · ${model.page + 1}/${model.n_pages}`;
     newer.disabled = model.page === 0; older.disabled = model.page >= model.n_pages - 1;
   };
   model.on('rows', draw);
   model.on('selected', mark);
-  for (const name of ['shown', 'follow', 'n_new', 'page', 'n_pages', 'n_frames']) model.on(name, status);
+  for (const name of ['shown', 'follow', 'n_new', 'page', 'n_pages', 'n_frames']) model.on(name,
+    status);
   draw(); status();
-  const whole = make('div'); whole.style.cssText = 'display:flex;flex-direction:column;height:100%;min-height:0;flex:1';
+  const whole = make('div', 'whole');
   whole.append(top, list, foot);
   document.dispatchEvent(new Event('goodman-live-ready'));
   return whole;

@@ -66,8 +66,8 @@ def resample(
 ) -> ShownImage:
     """Reduce the part of an image in view to at most ``n_rows`` x ``n_columns`` block means.
 
-    Where the view holds fewer pixels than the screen they are passed on unchanged. A view that misses
-    the image gives an empty array. The image is not modified.
+    Where the view holds fewer pixels than the screen they are passed on unchanged. A view that
+    misses the image gives an empty array. The image is not modified.
     """
     columns = _block_edges(x_range, image.shape[1], n_columns)
     rows = _block_edges(y_range, image.shape[0], n_rows)
@@ -92,7 +92,7 @@ def _block_edges(view: tuple[float, float], n_pixels: int, n_blocks: int) -> np.
 
 
 def _block_means(part: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Means of the finite pixels of each block; blocks begin at ``rows[:-1]`` and ``columns[:-1]``."""
+    """Means of each block's finite pixels; blocks begin at ``rows[:-1]``, ``columns[:-1]``."""
     if part.size == 0 or part.shape == (rows.size - 1, columns.size - 1):
         return part
     finite = np.isfinite(part)
@@ -110,7 +110,7 @@ def _block_sums(part: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 
 def limits_of(image: np.ndarray, rule: str) -> tuple[float, float]:
-    """Levels shown as darkest and brightest, by one of `LIMITS`; (0, 1) for an image without a finite pixel."""
+    """Levels shown darkest and brightest, by one of `LIMITS`; (0, 1) without a finite pixel."""
     sample = _sample(image)
     if sample.size == 0:
         return 0.0, 1.0
@@ -130,11 +130,13 @@ def _sample(image: np.ndarray, n_wanted: int = 20_000) -> np.ndarray:
     return np.sort(sample[np.isfinite(sample)], axis=None)
 
 
-def zscale(sample: np.ndarray, contrast: float = 0.25, n_iterations: int = 5) -> tuple[float, float]:
+def zscale(
+    sample: np.ndarray, contrast: float = 0.25, n_iterations: int = 5
+) -> tuple[float, float]:
     """IRAF's zscale levels of a sorted sample: the median and the slope of its well-behaved middle.
 
-    A line is fitted to sorted value against rank, deviant pixels are rejected at 2.5 sigma with their
-    neighbours; when more than half is rejected the full range is returned.
+    A line is fitted to sorted value against rank, deviant pixels are rejected at 2.5 sigma with
+    their neighbours; when more than half is rejected the full range is returned.
     """
     n = sample.size
     rank = np.arange(n) - (n - 1) / 2
@@ -167,7 +169,9 @@ class ImageControls(Component):
     """Limits, stretch and colour map of an image, and the value under the cursor."""
 
     limits = param.Selector(default="zscale", objects=list(LIMITS), doc="rule for the levels")
-    stretch = param.Selector(default="linear", objects=list(STRETCHES), doc="brightness against value")
+    stretch = param.Selector(
+        default="linear", objects=list(STRETCHES), doc="brightness against value"
+    )
     colour_map = param.Selector(default="gray", objects=list(COLOUR_MAPS), doc="colours")
     low = param.Number(default=0.0, doc="level shown darkest")
     high = param.Number(default=1.0, doc="level shown brightest")
@@ -178,9 +182,10 @@ class ImageControls(Component):
     )
 
     _css = """
-.bar { height: 30px; }
-select { padding: 2px 4px; }
-input { width: 76px; text-align: right; font-family: var(--gl-mono); font-size: 11.5px; padding: 3px 5px; }
+.bar { height: 36px; gap: 6px; padding-right: 10px; justify-content: flex-end; }
+select { padding: 2px 2px; font-size: 12px; }
+input { width: 72px; text-align: right; font-family: var(--gl-mono); font-size: 11.5px;
+  padding: 3px 5px; }
 """
     _esm = """
 export function render({ model, el }) {
@@ -202,7 +207,8 @@ function number(model, edge) {
   const input = document.createElement('input');
   input.setAttribute('aria-label', edge + ' level'); input.title = edge + ' level';
   const show = () => { input.value = Number(model[edge].toPrecision(5)); };
-  input.onchange = () => { const value = parseFloat(input.value); if (Number.isFinite(value)) model[edge] = value; else show(); };
+  input.onchange = () => { const value = parseFloat(input.value);
+    if (Number.isFinite(value)) model[edge] = value; else show(); };
   model.on(edge, show); show();
   return input;
 }
@@ -217,18 +223,20 @@ class ImageView(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self.image = np.zeros((1, 1), dtype=np.float32)
-        self.controls = ImageControls(sizing_mode="fixed", width=430, height=30)
+        self.controls = ImageControls(sizing_mode="fixed", width=462, height=36)
         self._unit = ""
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._window = {"x": (0.0, 1.0), "y": (0.0, 1.0), "size": (900, 320)}
         self._view = ColumnDataSource({name: list(pair) for name, pair in self._window.items()})
-        self._mapper = LinearColorMapper(palette("gray", "linear"), low=0, high=1, nan_color="#00000000")
-        self._readout = Div(text="", css_classes=["gl-readout"], height=18, stylesheets=[READOUT_CSS])
+        self._mapper = LinearColorMapper(
+            palette("gray", "linear"), low=0, high=1, nan_color="#00000000"
+        )
+        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=8)])
         self._figure = self._build_figure()
         self._watch()
         self._layout = pn.Column(
             pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
-            pn.pane.Bokeh(self._readout, sizing_mode="stretch_width", margin=0, height=18),
+            pn.pane.Bokeh(self._readout, margin=0),
             sizing_mode="stretch_both",
             margin=0,
         )
@@ -237,7 +245,7 @@ class ImageView(pn.viewable.Viewer):
         return self._layout
 
     def show(self, image: np.ndarray, *, unit: str = "", equal_aspect: bool = False) -> None:
-        """Show another image; the view is kept when the shape is the same, levels follow the rule."""
+        """Show another image; one of the same shape keeps the view. Levels follow the rule."""
         same_shape = image.shape == self.image.shape
         self.image = image
         self._unit = unit
@@ -260,12 +268,25 @@ class ImageView(pn.viewable.Viewer):
         )
         fig.toolbar.logo = None
         fig.grid.visible = False
-        fig.image(source=self._source, image="image", x="x", y="y", dw="dw", dh="dh", color_mapper=self._mapper)
+        fig.image(
+            source=self._source,
+            image="image",
+            x="x",
+            y="y",
+            dw="dw",
+            dh="dh",
+            color_mapper=self._mapper,
+        )
         fig.js_on_event("rangesupdate", self._settled())
         fig.js_on_change("inner_width", self._settled())
         fig.js_on_change("inner_height", self._settled())
-        fig.js_on_event("mousemove", CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_PIXEL))
-        fig.js_on_event("mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''"))
+        fig.js_on_event(
+            "mousemove",
+            CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_PIXEL),
+        )
+        fig.js_on_event(
+            "mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''")
+        )
         style_figure(fig, self.theme)
         return fig
 
@@ -325,10 +346,17 @@ class ImageView(pn.viewable.Viewer):
         }
 
 
-READOUT_CSS = (
-    ":host{font:11.5px var(--gl-mono);color:var(--gl-dim);font-variant-numeric:tabular-nums;"
-    "white-space:pre;padding:0 10px;overflow:hidden}"
-)
+def readout_css(top: int) -> str:
+    """Style of the cursor's read-out, which lies over the figure's upper right corner."""
+    return (
+        f":host{{position:absolute !important;top:{top}px;right:40px;margin:0 !important;"
+        "z-index:2;pointer-events:none;"
+        "font:11.5px var(--gl-mono);font-variant-numeric:tabular-nums;"
+        "color:var(--gl-text);white-space:pre}"
+        ".bk-clearfix:not(:empty){background:var(--gl-panel);border:1px solid var(--gl-line);"
+        "border-radius:4px;padding:1px 8px}"
+    )
+
 
 SEND_VIEW = """
 const fig = cb_obj.origin ?? cb_obj;

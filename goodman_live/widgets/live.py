@@ -21,7 +21,7 @@ from ..errors import GoodmanError
 from ..io import read_header, read_image, read_raw, read_spectrum
 from . import platform
 from .component import Component
-from .frames import Following, FrameList, clock, date, seconds
+from .frames import Following, FrameList, clock, date, is_in_beam, seconds
 from .image import ImageView
 from .platform import guarded
 from .spectrum import SpectrumView
@@ -30,6 +30,7 @@ from .theme import root_css
 ARCHIVE_VARIABLE = "GOODMAN_LIVE_ARCHIVE"
 THEME_VARIABLE = "HTTP_X_GOODMAN_THEME"
 RAW, MASTER, REDUCED, EXTRACTED, CALIBRATED = range(5)
+IMAGE_DELAY_SECONDS = 0.1
 TABS = ("Reduced image", "Raw image", "Header")
 
 
@@ -41,16 +42,21 @@ class TopBar(Component):
     error = param.String(doc="what a callback raised, empty when all is well")
     ping = param.Integer(default=0, doc="counted up by the page")
     pong = param.Integer(default=0, doc="the last ping that the kernel has seen")
-    css = param.String(default=root_css(), constant=True, doc="colours for pages without our template")
+    css = param.String(
+        default=root_css(), constant=True, doc="colours for pages without our template"
+    )
 
     _css = """
-.bar { height: 42px; padding: 0 12px 0 15px; background: var(--gl-panel); border-bottom: 1px solid var(--gl-line); gap: 14px; }
+.bar { height: 42px; padding: 0 12px 0 15px; background: var(--gl-panel);
+  border-bottom: 1px solid var(--gl-line); gap: 14px; }
 h1 { font-size: 15px; font-weight: 650; margin: 0; letter-spacing: .01em; white-space: nowrap; }
 .clock { font-family: var(--gl-mono); font-size: 13px; }
 .link { font-size: 12px; color: var(--gl-good); white-space: nowrap; }
 .link.lost { color: var(--gl-bad); font-weight: 600; }
-.error { position: fixed; top: 50px; right: 14px; max-width: 560px; z-index: 50; display: flex; gap: 10px; align-items: flex-start;
-  padding: 9px 12px; border-radius: 6px; border: 1px solid var(--gl-bad); background: var(--gl-bad-wash); color: var(--gl-bad); }
+.error { position: fixed; top: 50px; right: 14px; max-width: 560px; z-index: 50; display: flex;
+  gap: 10px; align-items: flex-start;
+  padding: 9px 12px; border-radius: 6px; border: 1px solid var(--gl-bad);
+    background: var(--gl-bad-wash); color: var(--gl-bad); }
 .error[hidden] { display: none; }
 """
     _esm = """
@@ -63,7 +69,8 @@ export function render({ model }) {
   const whole = document.createElement('div');
   whole.innerHTML = `<div class="bar"><h1>Goodman Live</h1><span class="dim grow archive"></span>
     <span class="link"></span><span class="clock"></span><button class="theme"></button></div>
-    <div class="error" role="alert" hidden><span class="grow"></span><button aria-label="Dismiss">✕</button></div>`;
+    <div class="error" role="alert" hidden><span class="grow"></span>
+      <button aria-label="Dismiss">✕</button></div>`;
   const find = (what) => whole.querySelector(what);
   const root = document.documentElement;
 
@@ -76,13 +83,16 @@ export function render({ model }) {
     model.theme = model.theme === 'dark' ? 'light' : 'dark';
     document.cookie = `goodman_theme=${model.theme};path=/;max-age=31536000;samesite=lax`;
     const url = new URL(location.href);
-    if (url.searchParams.has('theme')) { url.searchParams.set('theme', model.theme); history.replaceState(null, '', url); }
+    if (url.searchParams.has('theme')) { url.searchParams.set('theme', model.theme);
+      history.replaceState(null, '', url); }
   };
   model.on('theme', paint);
-  if (root.dataset.glTheme && root.dataset.glTheme !== model.theme) model.theme = root.dataset.glTheme;
+  const wanted = root.dataset.glTheme;
+  if (wanted && wanted !== model.theme) model.theme = wanted;
   paint();
 
-  const tell = () => { find('.error').hidden = !model.error; find('.error span').textContent = model.error; };
+  const tell = () => { find('.error').hidden = !model.error;
+    find('.error span').textContent = model.error; };
   find('.error button').onclick = () => { model.error = ''; };
   model.on('error', tell); tell();
   find('.archive').textContent = model.archive;
@@ -117,32 +127,42 @@ class FrameHead(Component):
     frame = param.Dict(default={}, doc="as `head_of` gives it; empty for no frame")
 
     _css = """
-.head { padding: 10px 14px 9px; background: var(--gl-panel); border-bottom: 1px solid var(--gl-line); }
+.head { padding: 10px 14px 9px; background: var(--gl-panel);
+  border-bottom: 1px solid var(--gl-line); }
 .line { display: flex; align-items: baseline; gap: 12px; min-width: 0; }
-h2 { font-size: 18px; font-weight: 650; margin: 0; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.file { font-family: var(--gl-mono); font-size: 12.5px; color: var(--gl-dim); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+h2 { font-size: 18px; font-weight: 650; margin: 0; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
+.file { font-family: var(--gl-mono); font-size: 12.5px; color: var(--gl-dim);
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .modified { font-size: 12px; color: var(--gl-dim); white-space: nowrap; }
 .state { font-size: 13px; }
 .facts { display: flex; flex-wrap: wrap; gap: 1px 16px; margin-top: 3px; font-size: 12px; }
 .facts span { color: var(--gl-dim); margin-right: 5px; }
-.reason { margin-top: 6px; padding: 4px 10px; border-left: 3px solid var(--gl-line); background: var(--gl-raised); font-size: 12.5px; border-radius: 0 4px 4px 0; }
-.reason.failed { border-color: var(--gl-bad); background: var(--gl-bad-wash); color: var(--gl-bad); }
-.reason.provisional { border-color: var(--gl-warn); background: var(--gl-warn-wash); color: var(--gl-warn); }
+.facts span:empty { display: none; }
+.reason { margin-top: 6px; padding: 4px 10px; border-left: 3px solid var(--gl-line);
+  background: var(--gl-raised); font-size: 12.5px; border-radius: 0 4px 4px 0; }
+.reason.failed { border-color: var(--gl-bad); background: var(--gl-bad-wash);
+  color: var(--gl-bad); }
+.reason.provisional { border-color: var(--gl-warn); background: var(--gl-warn-wash);
+  color: var(--gl-warn); }
 .empty { color: var(--gl-dim); }
 """
     _esm = """
 export function render({ model }) {
   const head = document.createElement('div'); head.className = 'head';
-  const make = (tag, name, text) => { const node = document.createElement(tag); node.className = name; node.textContent = text; return node; };
+  const make = (tag, name, text) => { const node = document.createElement(tag);
+    node.className = name; node.textContent = text; return node; };
   const draw = () => {
     const frame = model.frame;
     if (!frame.id) { head.replaceChildren(make('div', 'empty', 'No frame is selected.')); return; }
     const line = make('div', 'line', '');
     line.append(make('h2', '', frame.title), make('span', 'file grow', frame.file),
-                make('span', 'state ' + frame.state, frame.state), make('span', 'modified', frame.modified));
+                make('span', 'state ' + frame.state, frame.state), make('span', 'modified',
+                  frame.modified));
     const facts = make('div', 'facts', '');
     for (const [name, value] of frame.facts) {
-      const fact = make('div', '', ''); fact.append(make('span', '', name), value); facts.append(fact);
+      const fact = make('div', '', ''); fact.append(make('span', '', name), value);
+        facts.append(fact);
     }
     head.replaceChildren(line, facts);
     if (frame.message) head.append(make('div', 'reason ' + frame.state, frame.message));
@@ -163,13 +183,15 @@ class LowerBar(Component):
 
     _css = """
 .bar { height: 36px; padding: 0 12px; }
-.caption { font-family: var(--gl-mono); font-size: 11.5px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.caption { font-family: var(--gl-mono); font-size: 11.5px; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
 .segments { flex: none; }
 """
     _esm = """
 export function render({ model }) {
   const bar = document.createElement('div'); bar.className = 'bar';
-  const tabs = document.createElement('div'); tabs.className = 'segments'; tabs.setAttribute('role', 'tablist');
+  const tabs = document.createElement('div'); tabs.className = 'segments';
+    tabs.setAttribute('role', 'tablist');
   const caption = document.createElement('span'); caption.className = 'caption dim grow';
   for (const tab of model.tabs) {
     const button = document.createElement('button');
@@ -211,15 +233,19 @@ td:last-child { color: var(--gl-dim); }
     _esm = """
 export function render({ model }) {
   const whole = document.createElement('div'); whole.className = 'whole';
-  whole.innerHTML = `<div class="bar"><input type="search" placeholder="Filter keyword, value or comment" aria-label="Filter header">
+  whole.innerHTML = `<div class="bar">
+    <input type="search" placeholder="Filter keyword, value or comment" aria-label="Filter header">
     <span class="dim"></span></div><div class="scroll"><table><tbody></tbody></table></div>`;
-  const input = whole.querySelector('input'), count = whole.querySelector('span'), body = whole.querySelector('tbody');
+  const input = whole.querySelector('input'), count = whole.querySelector('span'),
+    body = whole.querySelector('tbody');
   const draw = () => {
     const words = input.value.toLowerCase().split(/\\s+/).filter(Boolean);
-    const cards = model.cards.filter((card) => words.every((word) => card.join(' ').toLowerCase().includes(word)));
+    const matches = (text) => words.every((word) => text.includes(word));
+    const cards = model.cards.filter((card) => matches(card.join(' ').toLowerCase()));
     body.replaceChildren(...cards.map((card) => {
       const row = document.createElement('tr');
-      for (const text of card) { const cell = document.createElement('td'); cell.textContent = text; row.append(cell); }
+      for (const text of card) { const cell = document.createElement('td');
+        cell.textContent = text; row.append(cell); }
       return row;
     }));
     count.textContent = `${cards.length} of ${model.cards.length}`;
@@ -232,15 +258,27 @@ export function render({ model }) {
 
 
 class Note(Component):
-    """A quiet sentence where a figure would be."""
+    """A quiet sentence over a figure that has nothing to show.
 
-    text = param.String(doc="the sentence")
+    It lies over the figure and does not replace it: hiding a figure makes Bokeh lay out the whole
+    page.
+    """
 
-    _css = "div { display: flex; height: 100%; align-items: center; justify-content: center; color: var(--gl-dim); padding: 12px; text-align: center; }"
+    text = param.String(doc="the sentence; with none the figure is seen")
+
+    _css = """
+:host { position: absolute !important; left: 0; top: 33px; width: 100% !important;
+  height: calc(100% - 33px) !important; margin: 0 !important; z-index: 3; pointer-events: none; }
+div { height: 100%; }
+div div { display: flex; height: 100%; align-items: center; justify-content: center;
+  color: var(--gl-dim); background: var(--gl-panel);
+  padding: 12px; text-align: center; }
+div div[hidden] { display: none; }
+"""
     _esm = """
 export function render({ model }) {
   const node = document.createElement('div');
-  const show = () => { node.textContent = model.text; };
+  const show = () => { node.textContent = model.text; node.hidden = !model.text; };
   model.on('text', show); show();
   return node;
 }
@@ -255,7 +293,7 @@ def head_of(frame: FileRow) -> dict[str, object]:
         ("exposure", seconds(frame.exposure) if frame.exposure else ""),
         ("grating", _setup_of(frame)),
         ("slit", frame.slit),
-        ("filters", " + ".join(name for name in (frame.filter, frame.filter2) if _is_filter(name))),
+        ("filters", " + ".join(name for name in (frame.filter, frame.filter2) if is_in_beam(name))),
         ("camera", frame.camera),
         ("binning", frame.binning),
         ("proposal", frame.proposal),
@@ -272,13 +310,9 @@ def head_of(frame: FileRow) -> dict[str, object]:
 
 
 def _setup_of(frame: FileRow) -> str:
-    if not frame.grating:
+    if not is_in_beam(frame.grating):
         return ""
     return f"{frame.grating} at {frame.grating_angle:g}° / camera {frame.camera_angle:g}°"
-
-
-def _is_filter(name: str) -> bool:
-    return bool(name) and "NO" not in name.upper().strip("<>").replace("_", " ").split()
 
 
 def spectrum_among(products: Iterable[FileRow]) -> FileRow | None:
@@ -316,6 +350,7 @@ class LivePage(pn.viewable.Viewer):
         self._drawn: tuple[int, str] = (0, "")  # spectrum in the page: id and time of change
         self._pictured: tuple = ()  # file in the lower panel: tab, id, time of change
         self._stop = threading.Event()
+        self._later: asyncio.TimerHandle | None = None  # drawing of the lower panel, put off
         self._make_parts(theme)
         self._connect()
         self._layout = self._assemble()
@@ -332,10 +367,10 @@ class LivePage(pn.viewable.Viewer):
         self.frames = FrameList(width=340, sizing_mode="stretch_height")
         self.head = FrameHead(**stretch)
         self.spectrum = SpectrumView(theme=theme)
-        self.spectrum_note = Note(sizing_mode="stretch_both", visible=False)
+        self.spectrum_note = Note()
         self.lower = LowerBar(height=36, **stretch)
         self.image = ImageView(theme=theme)
-        self.image_note = Note(sizing_mode="stretch_both", visible=False)
+        self.image_note = Note()
         self.header = HeaderTable(sizing_mode="stretch_both", visible=False)
 
     def _connect(self) -> None:
@@ -350,11 +385,31 @@ class LivePage(pn.viewable.Viewer):
     def _assemble(self) -> pn.Column:
         card = {"margin": 0, "sizing_mode": "stretch_both", "stylesheets": [PANEL_CSS]}
         self._upper = pn.Column(self.spectrum, self.spectrum_note, css_classes=["upper"], **card)
-        controls = pn.Row(self.lower, self.image.controls, margin=0, sizing_mode="stretch_width", height=36)
-        below = pn.Column(controls, self.image, self.image_note, self.header, css_classes=["below"], **card)
-        right = pn.Column(self.head, self._upper, below, margin=0, sizing_mode="stretch_both", stylesheets=[RIGHT_CSS])
-        body = pn.Row(self.frames, right, margin=0, sizing_mode="stretch_both", stylesheets=[BODY_CSS])
-        return pn.Column(self.top, body, css_classes=["gl-page"], sizing_mode="stretch_width", margin=0, stylesheets=[PAGE_CSS])
+        controls = pn.Row(
+            self.lower, self.image.controls, margin=0, sizing_mode="stretch_width", height=36
+        )
+        below = pn.Column(
+            controls, self.image, self.image_note, self.header, css_classes=["below"], **card
+        )
+        right = pn.Column(
+            self.head,
+            self._upper,
+            below,
+            margin=0,
+            sizing_mode="stretch_both",
+            stylesheets=[RIGHT_CSS],
+        )
+        body = pn.Row(
+            self.frames, right, margin=0, sizing_mode="stretch_both", stylesheets=[BODY_CSS]
+        )
+        return pn.Column(
+            self.top,
+            body,
+            css_classes=["gl-page"],
+            sizing_mode="stretch_both",
+            margin=0,
+            stylesheets=[PAGE_CSS],
+        )
 
     # What people do
 
@@ -407,7 +462,7 @@ class LivePage(pn.viewable.Viewer):
             for event in self.archive.follow(last, self._stop):
                 loop.call_soon_threadsafe(take, event)
         except Exception as error:
-            loop.call_soon_threadsafe(self.tell, error)
+            loop.call_soon_threadsafe(guarded(self.tell), error)
 
     def take(self, event: Event) -> None:
         """Bring one event of the archive into the page."""
@@ -418,7 +473,7 @@ class LivePage(pn.viewable.Viewer):
             self.following.arrived(frame.id)
         if self.frames.page == 0 or event.type != "frame":
             self.frames.refresh(self.archive)
-        self._show_selection()
+        self._show_selection(put_off_image=True)
 
     def _frame_of(self, event: Event) -> FileRow | None:
         """The raw frame that an event is about; None for masters and files gone since."""
@@ -438,9 +493,12 @@ class LivePage(pn.viewable.Viewer):
 
     # What is shown
 
-    def _show_selection(self) -> None:
+    def _show_selection(self, *, put_off_image: bool = False) -> None:
+        """Show the selected frame; when events come fast, its spectrum before its large image."""
         state = self.following
-        self.frames.param.update(selected=state.selected or 0, follow=state.follow, n_new=len(state.unseen))
+        self.frames.param.update(
+            selected=state.selected or 0, follow=state.follow, n_new=len(state.unseen)
+        )
         if state.selected is None:
             self.head.frame = {}
             self._show_spectrum(None, [])
@@ -449,36 +507,53 @@ class LivePage(pn.viewable.Viewer):
             self.products = self.archive.children(state.selected)
             self.head.frame = head_of(self.frame)
             self._show_spectrum(self.frame, self.products)
-        self._show_lower()
+        if self._later:
+            self._later.cancel()
+        if put_off_image:
+            loop = asyncio.get_running_loop()
+            self._later = loop.call_later(IMAGE_DELAY_SECONDS, guarded(self._show_lower))
+        else:
+            self._show_lower()
 
     def _show_spectrum(self, frame: FileRow | None, products: list[FileRow]) -> None:
         product = spectrum_among(products)
-        self._upper.visible = product is not None or (frame is not None and frame.kind in ("spectrum", "arc"))
-        self._pick(self._upper, self.spectrum_note if product is None else self.spectrum)
+        self._upper.visible = product is not None or (
+            frame is not None and frame.kind in ("spectrum", "arc")
+        )
         if product is None:
+            self._no_spectrum(_absence(frame, "spectrum"))
             self._drawn = (0, "")
-            self.spectrum.clear()
-            self.spectrum_note.text = _absence(frame, "spectrum")
         elif (product.id, product.last_modified) != self._drawn:
-            table = read_spectrum(self.archive.path(product))
-            self.spectrum.show(table, file_name=product.file_name, file_id=product.id)
+            self._draw_spectrum(product)
             self._drawn = (product.id, product.last_modified)
+
+    def _draw_spectrum(self, product: FileRow) -> None:
+        try:
+            table = read_spectrum(self.archive.path(product))
+        except GoodmanError as error:
+            self._no_spectrum(str(error))
+        else:
+            self.spectrum.show(table, file_name=product.file_name, file_id=product.id)
+            self.spectrum_note.text = ""
+
+    def _no_spectrum(self, why: str) -> None:
+        if self.spectrum.head.file_name:
+            self.spectrum.clear()
+        self.spectrum_note.text = why
 
     def _show_lower(self) -> None:
         """Show what the chosen tab asks for; nothing is read that is in the page already."""
         tab = self.lower.tab
-        self.image.controls.visible = tab != "Header"
+        self._switch(header=tab == "Header")
         if self.following.selected is None:
             self._lower_note("")
             return
         image = image_among(self.products)
-        shown = {"Reduced image": image, "Raw image": self.frame}.get(
+        shown = {"Reduced image": image or self.frame, "Raw image": self.frame}.get(
             tab, spectrum_among(self.products) or image or self.frame
         )
-        if shown is None:
-            self._lower_note(_absence(self.frame, "reduced image"))
-            return
-        self.lower.caption = shown.file_name
+        instead = tab == "Reduced image" and image is None
+        self.lower.caption = ("raw, not reduced: " if instead else "") + shown.file_name
         wanted = (tab, shown.id, shown.last_modified if shown.data_type != RAW else "")
         if wanted == self._pictured:
             return
@@ -488,39 +563,29 @@ class LivePage(pn.viewable.Viewer):
             self._lower_note(str(error))
         else:
             self._pictured = wanted
+            self.image_note.text = ""
+
+    def _switch(self, *, header: bool) -> None:
+        self.header.visible = header
+        self.image.__panel__().visible = self.image.controls.visible = not header
 
     def _read_lower(self, tab: str, shown: FileRow) -> None:
         path = self.archive.path(shown)
         if tab == "Header":
             self.header.cards = cards_of(read_header(path))
-            self._pick_lower(self.header)
             return
         ccd = read_raw(path) if shown.data_type == RAW else read_image(path)
         imaging = self.frame.kind in ("image", "acquisition", "focus")
         self.image.show(np.asarray(ccd.data), unit=str(ccd.unit or ""), equal_aspect=imaging)
-        self._pick_lower(self.image)
 
     def _lower_note(self, text: str) -> None:
         self._pictured = ()
         self.lower.caption = ""
         self.image_note.text = text
-        self._pick_lower(self.image_note)
-
-    def _pick_lower(self, part: object) -> None:
-        for other in (self.image, self.image_note, self.header):
-            _viewable(other).visible = other is part
-
-    def _pick(self, column: pn.Column, part: object) -> None:
-        for other in (self.spectrum, self.spectrum_note):
-            _viewable(other).visible = other is part
 
     def tell(self, error: BaseException) -> None:
         """Show an exception to the person at the page."""
         self.top.error = platform.message_of(error)
-
-
-def _viewable(part: object) -> pn.viewable.Viewable:
-    return part.__panel__() if isinstance(part, pn.viewable.Viewer) else part
 
 
 def _absence(frame: FileRow | None, what: str) -> str:
@@ -535,26 +600,28 @@ def _absence(frame: FileRow | None, what: str) -> str:
 
 
 PAGE_CSS = """
-:host { height: 100vh; min-height: 560px; background: var(--gl-page); color: var(--gl-text); overflow: hidden; display: flex; flex-direction: column; }
+:host { height: 100vh; min-height: 560px; background: var(--gl-page); color: var(--gl-text);
+  overflow: hidden; display: flex; flex-direction: column; }
 """
 BODY_CSS = ":host { flex: 1 1 0 !important; min-height: 0; }"
 RIGHT_CSS = ":host { min-width: 0; min-height: 0; height: 100%; }"
 PANEL_CSS = """
-:host { background: var(--gl-panel); min-height: 0 !important; min-width: 0; border-bottom: 1px solid var(--gl-line); }
+:host { position: relative; background: var(--gl-panel); min-height: 0 !important; min-width: 0;
+  border-bottom: 1px solid var(--gl-line); }
 :host(.upper) { flex: 11 1 0 !important; }
 :host(.below) { flex: 9 1 0 !important; border-bottom: 0; }
 """
 
 
 def warm_up() -> None:
-    """Do beforehand, in a preheated kernel, what every page needs once and nobody should wait for."""
+    """Do beforehand, in a preheated kernel, what every page needs once."""
     from bokeh.document import Document
 
     pn.Column(SpectrumView(), ImageView(), FrameList()).get_root(doc=Document())
 
 
 def page() -> LivePage:
-    """The page over the archive named by the environment; in a preheated kernel, once somebody looks.
+    """The page over the archive that the environment names; in a preheated kernel, once asked for.
 
     Raises
     ------
@@ -564,7 +631,10 @@ def page() -> LivePage:
     platform.wait_for_viewer()
     root = os.environ.get(ARCHIVE_VARIABLE)
     if not root:
-        raise GoodmanError(f"{ARCHIVE_VARIABLE} must name the archive's folder, it is not set; start the page with goodman-live live.")
+        raise GoodmanError(
+            f"{ARCHIVE_VARIABLE} must name the archive's folder, it is not set; "
+            "start the page with goodman-live live."
+        )
     theme = os.environ.get(THEME_VARIABLE, "light")
     live = LivePage(Archive(Path(root)), theme=theme if theme in ("light", "dark") else "light")
     live.start()

@@ -7,17 +7,20 @@ imported under Voila: the address of the local assets is read by Panel at import
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 ASSETS_VARIABLE = "GOODMAN_ASSETS_URL"
 
+_documents: list[Any] = []
 _listeners: list[Callable[[BaseException], None]] = []
 
 
@@ -47,9 +50,12 @@ def setup() -> ModuleType:
 
 
 def _use_local_assets(url: str) -> None:
-    """Point Panel and Bokeh at our own server: no request leaves the machine that serves the page."""
+    """Point Panel and Bokeh at our own server, so that no request goes anywhere else."""
     if "panel" in sys.modules and os.environ.get("PANEL_CDN_ROOT") != url + "panel/":
-        raise RuntimeError("setup() must run before panel is imported, panel is already loaded; call it in the first cell.")
+        raise RuntimeError(
+            "setup() must run before panel is imported, panel is already loaded; "
+            "call it in the first cell."
+        )
     os.environ["PANEL_CDN_ROOT"] = url + "panel/"
     import bokeh.resources
 
@@ -57,29 +63,66 @@ def _use_local_assets(url: str) -> None:
 
 
 def _keep_one_document() -> None:
-    """Repair ``pn.ipywidget`` of Panel 1.9: jupyter_bokeh makes a second Document unless the model has one.
+    """Repair ``pn.ipywidget`` of Panel 1.9.
 
-    With two, events sent to the document (modal, scroll, component messages) never reach the page.
-    The document is also marked as connected and as living on this thread: Panel throws away, or puts off
-    for ever, what its JavaScript components have to tell a document that never had a Bokeh session.
+    jupyter_bokeh makes a second Document unless the model has one. With two, events sent to the
+    document (modal, scroll, component messages) never reach the page.
+    The document is also marked as connected and as living on this thread: Panel throws away, or
+    puts off for ever, what its JavaScript components have to tell a document that never had a
+    Bokeh session.
     """
     import panel as pn
     import panel.io.notebook
     import panel.viewable
     from bokeh.document import Document
-    from jupyter_bokeh.widgets import BokehModel
     from panel.io.state import state
 
-    def ipywidget(obj: Any, doc: Document | None = None, **params: Any) -> BokehModel:
+    document_widget = _document_widget()
+
+    def ipywidget(obj: Any, doc: Document | None = None, **params: Any) -> Any:
         doc = doc or Document()
         model = pn.panel(obj, **params).get_root(doc=doc)
         if model.document is None:
             doc.add_root(model)
         state._connected[doc] = True
         state._thread_id_[doc] = threading.get_ident()
-        return BokehModel(model, combine_events=True)
+        _documents[:] = [doc]  # Voila: one kernel, one viewer, one document
+        return document_widget(model)
 
     pn.ipywidget = panel.io.notebook.ipywidget = panel.viewable.ipywidget = ipywidget
+
+
+def _document_widget() -> type:
+    """The ipywidget of a Bokeh document; it sends all changes of one turn of the loop as one patch.
+
+    jupyter_bokeh sends each property by itself, and the page redraws after each: a new spectrum
+    took the browser twenty redraws.
+    """
+    from bokeh.protocol import Protocol
+    from jupyter_bokeh.widgets import BokehModel
+
+    class DocumentWidget(BokehModel):
+        def __init__(self, model: Any, **params: Any) -> None:
+            self._changes: list[Any] = []
+            super().__init__(model, **params)
+
+        def _document_patched(self, event: Any) -> None:
+            if event.setter is self:
+                return
+            self._changes.append(event)
+            if len(self._changes) == 1:
+                asyncio.get_running_loop().call_soon(guarded(self._send_changes))
+
+        def _send_changes(self) -> None:
+            changes, self._changes = self._changes, []
+            patch = Protocol().create("PATCH-DOC", changes)
+            for part in (patch.header_json, patch.metadata_json, patch.content_json):
+                self.send({"msg": "patch", "payload": part})
+            for buffer in patch.buffers:
+                self.send({"msg": "patch", "payload": json.dumps(buffer.ref)})
+                self.send({"msg": "patch"}, [buffer.to_bytes()])
+
+    return DocumentWidget
 
 
 def wait_for_viewer() -> None:
@@ -103,10 +146,22 @@ def report(error: BaseException) -> None:
         listener(error)
 
 
-def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a callback, plain or async, so that its exception is reported and not lost.
+@contextlib.contextmanager
+def _current_document() -> Iterator[None]:
+    """Under Voila, tell Panel which document is changed; else it takes us for a foreign thread."""
+    if not _documents:
+        yield
+        return
+    from panel.io.state import set_curdoc
 
-    Panel reports those of its own callbacks through ``exception_handler``; Bokeh property callbacks,
+    with set_curdoc(_documents[0]):
+        yield
+
+
+def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a callback, plain or async, of the kernel's loop: it may change widgets and may fail.
+
+    Its exception is reported. Panel reports those of its own callbacks; Bokeh's callbacks,
     loop callbacks and coroutines are swallowed by the comm layer and need this.
     """
     if inspect.iscoroutinefunction(callback):
@@ -114,7 +169,8 @@ def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(callback)
         async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
             try:
-                return await callback(*args, **kwargs)
+                with _current_document():
+                    return await callback(*args, **kwargs)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
@@ -125,7 +181,8 @@ def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(callback)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return callback(*args, **kwargs)
+            with _current_document():
+                return callback(*args, **kwargs)
         except Exception as error:
             report(error)
 

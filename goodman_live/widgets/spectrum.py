@@ -1,7 +1,7 @@
-"""A spectrum against wavelength, with what is known about it: error band, masked pixels, sky, scale.
+"""A spectrum against wavelength, with what is known of it: error, masked pixels, sky, scale.
 
-A provisional wavelength scale is said three times (head, axis, in the plot), because at the telescope
-nobody reads headers.
+A provisional wavelength scale is said three times (head, axis, in the plot), because at the
+telescope nobody reads headers.
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ import numpy as np
 import panel as pn
 import param
 from astropy.table import QTable
-from bokeh.models import ColumnDataSource, CustomJS, Div, Label, LinearAxis, NumeralTickFormatter, Range1d
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJS,
+    Div,
+    Label,
+    LinearAxis,
+    NumeralTickFormatter,
+    Range1d,
+)
 from bokeh.plotting import figure
 
 from .component import Component
-from .image import READOUT_CSS
+from .image import readout_css
 from .theme import PALETTES, style_figure
 
-PROVISIONAL_NOTE = "provisional wavelength scale: no arc was used"
+PROVISIONAL_NOTE = "provisional wavelength scale"
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class SpectrumData:
         return np.isfinite(self.flux) & ~self.masked
 
     def flux_range(self) -> tuple[float, float]:
-        """Flux axis that shows the good pixels and is not ruled by a few spikes; (0, 1) without any."""
+        """Flux axis that shows the good pixels, not ruled by a few spikes; (0, 1) without any."""
         flux = self.flux[self.good]
         if flux.size == 0:
             return 0.0, 1.0
@@ -77,23 +85,35 @@ class SpectrumData:
         pad = 0.06 * (high - low) or 1.0
         return min(low - pad, 0.0) if low < 0.3 * high else low - pad, high + pad
 
+    def line(self) -> np.ndarray:
+        """Flux to draw as a line: NaN, so a gap, wherever it cannot be believed."""
+        return np.where(self.good, self.flux, np.nan)
+
     def band(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper edge of the one-sigma band; it has no width where the error is unknown."""
-        flux = self.drawn_flux()
-        sigma = np.where(np.isfinite(self.uncertainty), self.uncertainty, 0.0)
+        """Lower and upper edge of the one-sigma band, straight over pixels that are not good."""
+        flux = self._bridged(self.flux, self.good)
+        known = self.good & np.isfinite(self.uncertainty)
+        sigma = self._bridged(self.uncertainty, known)
         return flux - sigma, flux + sigma
 
-    def drawn_flux(self) -> np.ndarray:
-        """Flux with a straight bridge over pixels that have no number, so that a mark can be put there."""
-        finite = np.isfinite(self.flux)
-        if finite.all() or not finite.any():
-            return np.nan_to_num(self.flux)
-        return np.interp(self.wavelength, self.wavelength[finite], self.flux[finite])
+    def marks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wavelength and flux of the masked pixels; beyond the flux axis they lie on its edge."""
+        flux = np.where(np.isfinite(self.flux), self.flux, self._bridged(self.flux, self.good))
+        low, high = self.flux_range()
+        margin = 0.015 * (high - low)
+        return self.wavelength[self.masked], np.clip(flux[self.masked], low + margin, high - margin)
+
+    def _bridged(self, values: np.ndarray, good: np.ndarray) -> np.ndarray:
+        if not good.any():
+            return np.zeros_like(values)
+        return np.interp(self.wavelength, self.wavelength[good], values[good])
 
     def signal_to_noise(self) -> float:
         """Median signal over noise of a good pixel; NaN where no error is known."""
         use = self.good & (self.uncertainty > 0)
-        return float(np.median(self.flux[use] / self.uncertainty[use])) if use.any() else float("nan")
+        return (
+            float(np.median(self.flux[use] / self.uncertainty[use])) if use.any() else float("nan")
+        )
 
 
 def _values(table: QTable, name: str) -> np.ndarray:
@@ -107,14 +127,18 @@ class SpectrumHead(Component):
     file_name = param.String(doc="name of the product, empty when none is shown")
     file_id = param.Integer(default=0, doc="its number in the archive")
     facts = param.String(doc="signal to noise, wavelength range, residual of the solution")
-    provisional = param.Boolean(default=False, doc="wavelength scale from the grating equation alone")
+    provisional = param.Boolean(
+        default=False, doc="wavelength scale from the grating equation alone"
+    )
     has_sky = param.Boolean(default=False, doc="whether the product has a sky column")
     sky = param.Boolean(default=False, doc="whether the sky is drawn")
 
     _css = """
 .bar { height: 34px; padding: 0 12px; }
-.gl-spectrum-name { font-family: var(--gl-mono); font-size: 12.5px; font-weight: 600; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.pill { color: var(--gl-warn); background: var(--gl-warn-wash); border: 1px solid currentColor; border-radius: 4px; padding: 0 7px;
+.gl-spectrum-name { font-family: var(--gl-mono); font-size: 12.5px; font-weight: 600;
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.pill { color: var(--gl-warn); background: var(--gl-warn-wash); border: 1px solid currentColor;
+  border-radius: 4px; padding: 0 7px;
   font-size: 11.5px; font-weight: 600; white-space: nowrap; }
 .facts { font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl-accent); }
@@ -122,7 +146,8 @@ button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl
     _esm = """
 export function render({ model }) {
   const bar = document.createElement('div'); bar.className = 'bar';
-  bar.innerHTML = `<div class="gl-spectrum-name"></div><span class="pill" hidden>provisional wavelengths</span>
+  bar.innerHTML = `<div class="gl-spectrum-name"></div>
+    <span class="pill" hidden>provisional wavelengths</span>
     <span class="facts dim grow"></span><button aria-pressed="false">Sky</button>`;
   const [name, pill, facts, button] = bar.children;
   const show = () => {
@@ -135,7 +160,8 @@ export function render({ model }) {
     button.setAttribute('aria-pressed', model.sky);
   };
   button.onclick = () => { model.sky = !model.sky; };
-  for (const property of ['file_name', 'file_id', 'facts', 'provisional', 'has_sky', 'sky']) model.on(property, show);
+  for (const property of ['file_name', 'file_id', 'facts', 'provisional', 'has_sky',
+    'sky']) model.on(property, show);
   show();
   return bar;
 }
@@ -150,10 +176,12 @@ class SpectrumView(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self.head = SpectrumHead(sizing_mode="stretch_width", height=34)
-        self._source = ColumnDataSource({name: [] for name in ("x", "y", "low", "high", "sigma", "bad")})
+        self._source = ColumnDataSource(
+            {name: [] for name in ("x", "y", "flux", "low", "high", "sigma", "bad")}
+        )
         self._marks = ColumnDataSource({"x": [], "y": []})
         self._sky = ColumnDataSource({"x": [], "y": []})
-        self._readout = Div(text="", css_classes=["gl-readout"], height=18, stylesheets=[READOUT_CSS])
+        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=42)])
         self._figure = self._build_figure()
         self._colour()
         self.param.watch(lambda *_: self._colour(), "theme")
@@ -161,7 +189,7 @@ class SpectrumView(pn.viewable.Viewer):
         self._layout = pn.Column(
             self.head,
             pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
-            pn.pane.Bokeh(self._readout, sizing_mode="stretch_width", margin=0, height=18),
+            pn.pane.Bokeh(self._readout, margin=0),
             sizing_mode="stretch_both",
             margin=0,
         )
@@ -179,9 +207,9 @@ class SpectrumView(pn.viewable.Viewer):
             facts=facts_of(data, table.meta.get("header", {})),
             provisional=data.provisional,
             has_sky=data.sky is not None,
-            file_name=file_name,
-            file_id=file_id,
         )
+        self.head.param.update(file_id=file_id)
+        self.head.param.update(file_name=file_name)
 
     def clear(self) -> None:
         """Forget the product: no name, no curve."""
@@ -206,30 +234,45 @@ class SpectrumView(pn.viewable.Viewer):
         fig.extra_y_ranges = {"sky": Range1d(0, 1)}
         self._sky_axis = LinearAxis(y_range_name="sky", axis_label="sky", visible=False)
         fig.add_layout(self._sky_axis, "right")
-        self._sky_line = fig.line("x", "y", source=self._sky, y_range_name="sky", line_width=1, visible=False)
-        self._band = fig.varea("x", "low", "high", source=self._source, fill_alpha=0.45)
+        self._sky_line = fig.line(
+            "x", "y", source=self._sky, y_range_name="sky", line_width=1, visible=False
+        )
+        self._band = fig.varea("x", "low", "high", source=self._source, fill_alpha=0.6)
         self._line = fig.line("x", "y", source=self._source, line_width=1.2)
         self._bad = fig.scatter("x", "y", source=self._marks, marker="x", size=5, line_width=1.2)
-        self._note = Label(x=10, y=8, x_units="screen", y_units="screen", text=PROVISIONAL_NOTE, visible=False,
-                           text_font_size="12px")
+        self._note = Label(
+            x=10,
+            y=8,
+            x_units="screen",
+            y_units="screen",
+            text=PROVISIONAL_NOTE,
+            visible=False,
+            text_font_size="12px",
+        )
         fig.add_layout(self._note)
         fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000]")
-        fig.js_on_event("mousemove", CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_SPECTRUM))
-        fig.js_on_event("mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''"))
+        fig.js_on_event(
+            "mousemove",
+            CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_SPECTRUM),
+        )
+        fig.js_on_event(
+            "mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''")
+        )
         return fig
 
     def _draw(self, data: SpectrumData) -> None:
         low, high = data.band()
-        flux = data.drawn_flux()
         self._source.data = {
             "x": data.wavelength,
-            "y": flux,
+            "y": data.line(),
+            "flux": data.flux,
             "low": low,
             "high": high,
             "sigma": data.uncertainty,
             "bad": data.masked.astype(np.uint8),
         }
-        self._marks.data = {"x": data.wavelength[data.masked], "y": flux[data.masked]}
+        x, y = data.marks()
+        self._marks.data = {"x": x, "y": y}
         sky = np.full(data.flux.shape, np.nan) if data.sky is None else data.sky
         self._sky.data = {"x": data.wavelength, "y": sky}
 
@@ -239,7 +282,9 @@ class SpectrumView(pn.viewable.Viewer):
         _set_range(self._figure.y_range, *data.flux_range())
         if data.sky is not None and np.isfinite(data.sky).any():
             low, high = np.nanpercentile(data.sky, [0.5, 99.8])
-            _set_range(self._figure.extra_y_ranges["sky"], min(0.0, float(low)), float(high) * 1.1 or 1.0)
+            _set_range(
+                self._figure.extra_y_ranges["sky"], min(0.0, float(low)), float(high) * 1.1 or 1.0
+            )
 
     def _label(self, data: SpectrumData) -> None:
         self._note.visible = data.provisional
@@ -259,12 +304,16 @@ class SpectrumView(pn.viewable.Viewer):
         self._band.glyph.fill_color = colours["band"]
         self._bad.glyph.line_color = colours["bad"]
         self._sky_line.glyph.line_color = colours["sky"]
-        self._sky_axis.axis_label_text_color = self._sky_axis.major_label_text_color = colours["sky"]
+        self._sky_axis.axis_label_text_color = self._sky_axis.major_label_text_color = colours[
+            "sky"
+        ]
         self._note.text_color = colours["warn"]
         self._colour_axis(self.head.provisional)
 
     def _colour_axis(self, provisional: bool) -> None:
-        self._figure.xaxis[0].axis_label_text_color = PALETTES[self.theme]["warn" if provisional else "dim"]
+        self._figure.xaxis[0].axis_label_text_color = PALETTES[self.theme][
+            "warn" if provisional else "dim"
+        ]
 
 
 def _set_range(axis: Range1d, low: float, high: float) -> None:
@@ -272,7 +321,7 @@ def _set_range(axis: Range1d, low: float, high: float) -> None:
 
 
 def facts_of(data: SpectrumData, header: object) -> str:
-    """One line about a product: its range, signal to noise and the residual of its wavelength solution."""
+    """One line about a product: range, signal to noise, residual of its wavelength solution."""
     parts = []
     if data.wavelength.size:
         parts.append(f"{data.wavelength[0]:.0f}–{data.wavelength[-1]:.0f} Å")
@@ -289,12 +338,13 @@ def facts_of(data: SpectrumData, header: object) -> str:
 
 
 READ_SPECTRUM = """
-const {x, y, sigma, bad} = source.data;
+const {x, flux, sigma, bad} = source.data;
 if (x == null || x.length === 0) { readout.text = ''; return; }
 let low = 0, high = x.length - 1;
-while (high - low > 1) { const middle = (low + high) >> 1; if (x[middle] < cb_obj.x) low = middle; else high = middle; }
+while (high - low > 1) { const middle = (low + high) >> 1;
+    if (x[middle] < cb_obj.x) low = middle; else high = middle; }
 const i = Math.abs(x[low] - cb_obj.x) < Math.abs(x[high] - cb_obj.x) ? low : high;
 const digits = (value) => Number(value.toPrecision(5));
-readout.text = `λ ${x[i].toFixed(2)} Å   flux ${digits(y[i])}` +
+readout.text = `λ ${x[i].toFixed(2)} Å   flux ${digits(flux[i])}` +
   (sigma[i] > 0 ? ` ± ${Number(sigma[i].toPrecision(3))}` : '') + (bad[i] ? '   masked' : '');
 """

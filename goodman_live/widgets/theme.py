@@ -59,7 +59,7 @@ def variables(theme: str) -> str:
 
 
 def root_css() -> str:
-    """CSS for the whole document: both palettes, chosen by ``data-gl-theme`` on the root element."""
+    """CSS for the whole document: both palettes, chosen by the root's ``data-gl-theme``."""
     fonts = f"--gl-font:{FONT};--gl-mono:{MONO};"
     return (
         f":root{{{fonts}{variables('light')}color-scheme:light}}"
@@ -68,26 +68,33 @@ def root_css() -> str:
 
 
 COMPONENT_CSS = """
-:host { font-family: var(--gl-font); font-size: 13px; line-height: 1.4; color: var(--gl-text); }
+:host { font-family: var(--gl-font); font-size: 13px; line-height: 1.4;
+  color: var(--gl-text) !important; }
 * { box-sizing: border-box; }
 button, input, select { font: inherit; color: inherit; }
-button { background: none; border: 1px solid var(--gl-line); border-radius: 5px; padding: 2px 9px; cursor: pointer; }
+button { background: none; border: 1px solid var(--gl-line); border-radius: 5px;
+  padding: 2px 9px; cursor: pointer; }
 button:hover { border-color: var(--gl-accent); }
 button:focus-visible, input:focus-visible, select:focus-visible, [tabindex]:focus-visible {
   outline: 2px solid var(--gl-accent); outline-offset: 1px; }
 button[disabled] { opacity: .4; cursor: default; border-color: var(--gl-line); }
-input, select { background: var(--gl-panel); border: 1px solid var(--gl-line); border-radius: 5px; padding: 3px 8px; min-width: 0; }
+input, select { background: var(--gl-panel); border: 1px solid var(--gl-line);
+  border-radius: 5px; padding: 3px 8px; min-width: 0; }
 input::placeholder { color: var(--gl-dim); }
 .mono { font-family: var(--gl-mono); font-variant-numeric: tabular-nums; }
 .dim { color: var(--gl-dim); }
 .grow { flex: 1; min-width: 0; }
 .bar { display: flex; align-items: center; gap: 8px; min-width: 0; }
-.segments { display: inline-flex; border: 1px solid var(--gl-line); border-radius: 6px; overflow: hidden; background: var(--gl-panel); }
+.segments { display: inline-flex; border: 1px solid var(--gl-line); border-radius: 6px;
+  overflow: hidden; background: var(--gl-panel); }
 .segments button { border: 0; border-radius: 0; padding: 3px 11px; color: var(--gl-dim); }
 .segments button + button { border-left: 1px solid var(--gl-line); }
-.segments button[aria-pressed=true] { background: var(--gl-select); color: var(--gl-text); font-weight: 600; }
-.state { display: inline-flex; align-items: center; gap: 5px; font-size: 11.5px; white-space: nowrap; color: var(--gl-dim); }
-.state::before { content: ''; width: 7px; height: 7px; border-radius: 50%; background: currentColor; }
+.segments button[aria-pressed=true] { background: var(--gl-select); color: var(--gl-text);
+  font-weight: 600; }
+.state { display: inline-flex; align-items: center; gap: 5px; font-size: 11.5px;
+  white-space: nowrap; color: var(--gl-dim); }
+.state::before { content: ''; width: 7px; height: 7px; border-radius: 50%;
+  background: currentColor; }
 .state.reducing { color: var(--gl-accent); }
 .state.reducing::before { animation: gl-breathe 1.8s ease-in-out infinite; }
 .state.done { color: var(--gl-good); }
@@ -97,10 +104,7 @@ input::placeholder { color: var(--gl-dim); }
 @media (prefers-reduced-motion: reduce) { .state.reducing::before { animation: none; } }
 """
 
-FIGURE_CSS = """
-:host { --bokeh-bg: transparent; }
-.bk-ToolbarPanel, .bk-Toolbar { background: transparent !important; }
-"""
+TOOLBAR_CSS = ":host { background: transparent; } .bk-divider { opacity: 0; }"
 
 
 def style_figure(fig: figure, theme: str) -> None:
@@ -120,4 +124,5 @@ def style_figure(fig: figure, theme: str) -> None:
         axis.major_label_text_font_size = "11px"
         axis.axis_label_text_font = axis.major_label_text_font = "sans-serif"
         axis.axis_label_standoff = 4
+    fig.toolbar.stylesheets = [TOOLBAR_CSS]
     fig.grid.grid_line_color = colours["grid"]
