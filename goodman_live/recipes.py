@@ -36,7 +36,7 @@ from .blocks.masters import (
 )
 from .blocks.resample import linear_copy
 from .blocks.slit import find_slit, rows_like, trim_slit
-from .blocks.targets import TargetSettings, find_targets
+from .blocks.targets import Target, TargetSettings, find_targets
 from .blocks.trace import Trace, TraceSettings, record_trace, trace_target
 from .blocks.wavelength import (
     WavelengthSettings,
@@ -89,17 +89,17 @@ class Products:
 
 
 def master_bias_name(info: FrameInfo) -> str:
-    """File name of the master bias of a frame's read-out and night."""
+    """File name of the master bias of a frame's read-out."""
     return (
         f"master_bias_{info.camera.upper()}_{'IM' if info.technique == 'imaging' else 'SP'}_"
-        f"{info.binning}_R{info.read_noise:05.2f}_G{info.gain:05.2f}{_window_part(info)}_{info.night}.fits"
+        f"{info.binning}_R{info.read_noise:05.2f}_G{info.gain:05.2f}{_window_part(info)}.fits"
     )
 
 
 def master_flat_name(info: FrameInfo) -> str:
     """File name of the normalised master flat of a frame's set-up and night."""
     filters = [f for f in (info.filter, info.filter2) if f != "NO_FILTER"]
-    slit = f"S{info.slit_width:g}" if info.slit_width else info.slit
+    slit = f"S{info.slit_width}" if info.slit_width else info.slit
     parts = [info.mode, *filters, slit, info.binning]
     return f"norm_master_flat_{'_'.join(parts)}{_window_part(info)}_{info.night}.fits".replace(" ", "-")
 
@@ -148,9 +148,13 @@ def reduce_image(
     flat: CCDData | None = None,
     settings: ReductionSettings | None = None,
 ) -> Products:
-    """Reduce an image: overscan, trim, bias, gain, flat, cosmic rays."""
+    """Reduce an image: overscan, trim, bias, gain, flat, cosmic rays.
+
+    An acquisition image is for pointing: masters improve it, but it does not wait for them.
+    """
     settings = settings or ReductionSettings()
-    skipped = _skipped(raw, settings, bias=bias, flat=flat)
+    wanted = info_of(raw).kind == "image"
+    skipped = _skipped(raw, settings, bias=bias, flat=flat) if wanted else ()
     image = _to_electrons(raw, bias, settings)
     if flat is not None and not settings.ignore_flats:
         image = divide_by_flat(image, flat)
@@ -174,8 +178,8 @@ def reduce_arc(
     table["sky"] = np.zeros(len(table)) * u.electron
     solution, reasons = _solve([table], info, info, settings)
     spectrum = _finish_spectrum(table, solution, [info.file_name], raw.header, trace)
-    skipped = (*_skipped(raw, settings, bias=bias), *reasons)
-    return Products(image, name, (spectrum,), skipped)
+    # Without a master bias an arc loses nothing: its prescan level is gone, its lines stay.
+    return Products(image, name, (spectrum,), tuple(reasons))
 
 
 def reduce_spectrum(
@@ -255,16 +259,26 @@ def _skipped(raw: CCDData, settings: ReductionSettings, **masters: CCDData | Non
 def _trace_all(image: CCDData, settings: ReductionSettings) -> list[Trace]:
     """Traces of all objects; one too faint to be followed borrows the brightest one's shape."""
     targets = find_targets(image, settings)
-    traces = [trace_target(image, targets[0], settings)]
-    for target in targets[1:]:
+    followed: dict[int, Trace] = {}
+    refused: list[NoTargetFound] = []
+    for number, target in enumerate(targets):
         try:
-            traces.append(trace_target(image, target, settings))
-        except NoTargetFound:
-            first = traces[0]
-            shift = target.row - targets[0].row
-            moved = (first.coefficients[0] + shift, *first.coefficients[1:])
-            traces.append(Trace(moved, first.domain, target.fwhm, first.rms, 0))
-    return traces
+            followed[number] = trace_target(image, target, settings)
+        except NoTargetFound as error:
+            refused.append(error)
+    if not followed:
+        raise refused[0]
+    lender = min(followed)
+    return [
+        followed.get(number) or _borrowed(followed[lender], targets[lender], target)
+        for number, target in enumerate(targets)
+    ]
+
+
+def _borrowed(trace: Trace, lender: Target, target: Target) -> Trace:
+    """The trace of `lender` moved to another object."""
+    moved = (trace.coefficients[0] + target.row - lender.row, *trace.coefficients[1:])
+    return Trace(moved, trace.domain, target.fwhm, trace.rms, 0)
 
 
 def _straight_trace(image: CCDData) -> Trace:

@@ -225,6 +225,8 @@ class ImageView(pn.viewable.Viewer):
         self.image = np.zeros((1, 1), dtype=np.float32)
         self.controls = ImageControls(sizing_mode="fixed", width=462, height=36)
         self._unit = ""
+        self._equal_aspect = False
+        self._home: dict[str, tuple[float, float]] = {}
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._window = {"x": (0.0, 1.0), "y": (0.0, 1.0), "size": (900, 320)}
         self._view = ColumnDataSource({name: list(pair) for name, pair in self._window.items()})
@@ -250,8 +252,9 @@ class ImageView(pn.viewable.Viewer):
         self.image = image
         self._unit = unit
         self._apply_limits()
-        if not same_shape:
-            self._reset_view(equal_aspect)
+        if not same_shape or equal_aspect != self._equal_aspect:
+            self._equal_aspect = equal_aspect
+            self._reset_view()
         self._send()
 
     def _build_figure(self) -> figure:
@@ -302,7 +305,11 @@ class ImageView(pn.viewable.Viewer):
         self.param.watch(lambda *_: style_figure(self._figure, self.theme), "theme")
 
     def _view_moved(self, attribute: str, old: dict, new: dict) -> None:
+        resized = tuple(new["size"]) != tuple(self._window["size"])
+        at_home = all(np.allclose(new[axis], home) for axis, home in self._home.items())
         self._window = {name: tuple(pair) for name, pair in new.items()}
+        if self._equal_aspect and resized and at_home:
+            self._reset_view()
         self._send()
 
     def _apply_limits(self) -> None:
@@ -315,11 +322,11 @@ class ImageView(pn.viewable.Viewer):
     def _apply_palette(self) -> None:
         self._mapper.palette = palette(self.controls.colour_map, self.controls.stretch)
 
-    def _reset_view(self, equal_aspect: bool) -> None:
+    def _reset_view(self) -> None:
         n_rows, n_columns = self.image.shape
         x_pad = y_pad = 0.0
         width, height = self._window["size"]
-        if equal_aspect and width > 0 and height > 0:
+        if self._equal_aspect and width > 0 and height > 0:
             scale = max(n_columns / width, n_rows / height)
             x_pad, y_pad = (scale * width - n_columns) / 2, (scale * height - n_rows) / 2
         self._set_range("x", n_columns, x_pad)
@@ -329,9 +336,11 @@ class ImageView(pn.viewable.Viewer):
         low, high = -0.5 - pad, n_pixels - 0.5 + pad
         axis = self._figure.x_range if name == "x" else self._figure.y_range
         axis.update(start=low, end=high, reset_start=low, reset_end=high)
-        self._window[name] = (low, high)
+        self._window[name] = self._home[name] = (low, high)
 
     def _send(self) -> None:
+        if self.image.size <= 1:  # nothing was shown yet
+            return
         n_columns, n_rows = np.clip(self._window["size"], 1, MAX_SHOWN).astype(int)
         shown = resample(self.image, self._window["x"], self._window["y"], n_columns, n_rows)
         if shown.values.size == 0:
