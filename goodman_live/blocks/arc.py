@@ -75,7 +75,9 @@ def find_arc_lines(
     if saturated is not None:
         near = np.convolve(saturated.astype(float), np.ones(5), mode="same") > 0
         usable &= ~near[peak]
-    kept = np.concatenate([[True], np.diff(center) > 0.7 * fwhm]) & (height > threshold * noise * 0.6)
+    separate = _separate(center, height, np.abs(center - peak), 0.7 * fwhm)
+    kept = np.flatnonzero(separate & (height > threshold * noise * 0.6))
+    kept = kept[np.argsort(center[kept])]
     return ArcLines(
         column[0] + step * center[kept],
         step * error[kept],
@@ -85,11 +87,24 @@ def find_arc_lines(
     )
 
 
+def _separate(
+    center: np.ndarray, height: np.ndarray, moved: np.ndarray, least: float
+) -> np.ndarray:
+    """Lines to keep so that no two are nearer than `least`: the higher, the less moved first.
+
+    A bump in a line's wing wanders to the line itself and must not take its place.
+    """
+    kept = np.zeros(len(center), dtype=bool)
+    for index in np.lexsort((moved, -height)):
+        kept[index] = not np.any(kept & (np.abs(center - center[index]) < least))
+    return kept
+
+
 def _subtract_continuum(flux: np.ndarray) -> tuple[np.ndarray, float]:
     size = max(15, min(121, len(flux) // 8)) | 1
     continuum = gaussian_filter1d(percentile_filter(flux, 25, size=size, mode="nearest"), size / 4)
     net = flux - continuum
-    quiet = net[net < np.percentile(net, 60)]
+    quiet = net[net <= np.percentile(net, 60)]
     # Noise from neighbours: what is left of the lines' wings varies slowly.
     difference = np.diff(quiet)
     noise = 1.4826 * np.median(np.abs(difference - np.median(difference))) / np.sqrt(2)

@@ -18,7 +18,7 @@ from astropy.table import QTable
 
 from ..history import record_step
 from ..instruments import Geometry
-from ..quality import flag, Quality, quality_of
+from ..quality import BAD, Quality, flag, quality_of
 from ..settings import Settings
 from .trace import Trace
 
@@ -85,28 +85,29 @@ def extract_target(
     geometry = Geometry.from_cards(ccd.header)
     centre = trace.rows_in(ccd)
     fwhm = trace.fwhm / geometry.y_binning
-    quality = quality_of(ccd)
-    good = ~ccd.mask
-    offset = np.arange(ccd.shape[0])[:, None] - centre[None, :]
-    aperture = aperture_weights(offset, settings.extraction_width * fwhm / 2)
+    half_width = settings.extraction_width * fwhm / 2
+    # Rows off the frame are treated like bad pixels.
+    margin = int(np.ceil(half_width)) + 1
+    data, variance, quality = _with_margin(ccd, margin)
+    good = (quality & int(BAD)) == 0
+    rows = np.arange(-margin, ccd.shape[0] + margin)[:, None]
+    offset = rows - centre[None, :]
+    aperture = aperture_weights(offset, half_width)
     zones = _zones(offset, fwhm, settings)
     for other in others:
-        away = np.abs(np.arange(ccd.shape[0])[:, None] - other.rows_in(ccd)[None, :])
-        zones &= away > 1.5 * other.fwhm / geometry.y_binning
-    background = fit_background(
-        ccd.data, ccd.uncertainty.array**2, offset, zones & good, settings.background_order
-    )
+        zones &= np.abs(rows - other.rows_in(ccd)) > 1.5 * other.fwhm / geometry.y_binning
+    background = fit_background(data, variance, offset, zones & good, settings.background_order)
     sky = background.level[None, :] + background.slope[None, :] * offset
-    clean = ccd.data - sky
+    clean = data - sky
     share = _profile_share(clean, offset, aperture, good, fwhm)
     lost = (aperture * ~good * share).sum(axis=0)
     kept = np.clip(1.0 - lost, 1e-3, None)
     weights = aperture * good / kept[None, :]
     flux = (weights * clean).sum(axis=0)
-    variance = (weights**2 * ccd.uncertainty.array**2).sum(axis=0)
     total, first = weights.sum(axis=0), (weights * offset).sum(axis=0)
     v = background.variance
-    variance += total**2 * v[0] + 2 * total * first * v[1] + first**2 * v[2]
+    error2 = (weights**2 * variance).sum(axis=0)
+    error2 += total**2 * v[0] + 2 * total * first * v[1] + first**2 * v[2]
     mask = _column_mask(quality, aperture, lost, background.usable, centre, ccd.shape[0])
     header = ccd.header.copy()
     _record(header, trace, settings, geometry)
@@ -114,11 +115,21 @@ def extract_target(
         {
             "column": geometry.columns_to_detector(np.arange(ccd.shape[1])) * u.pix,
             "flux": flux * u.electron,
-            "uncertainty": np.sqrt(variance) * u.electron,
+            "uncertainty": np.sqrt(error2) * u.electron,
             "sky": (aperture * sky).sum(axis=0) * u.electron,
             "mask": mask,
         },
         meta={"header": header},
+    )
+
+
+def _with_margin(ccd: CCDData, margin: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Data, variance and DQ with `margin` rows of NO_DATA below and above."""
+    around = ((margin, margin), (0, 0))
+    return (
+        np.pad(ccd.data, around, mode="edge"),
+        np.pad(ccd.uncertainty.array**2, around, mode="edge"),
+        np.pad(quality_of(ccd), around, constant_values=np.uint16(Quality.NO_DATA)),
     )
 
 
@@ -241,7 +252,7 @@ def _profile_share(
     bright = columns & (total > 5 * noise)
     if bright.sum() > 100:
         near = np.abs(offset) < 2.5 * fwhm
-        use = near & bright[None, :]
+        use = near & good & bright[None, :]
         step = np.round(offset[use] * 4).astype(int)
         value = (clean / np.where(total == 0, 1, total)[None, :])[use]
         order = np.argsort(step, kind="stable")

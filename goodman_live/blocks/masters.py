@@ -7,6 +7,7 @@ averaged. The noise of the result is measured, not assumed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import param
@@ -15,7 +16,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from ..errors import CalibrationMissing
 from ..history import record_step
-from ..quality import flag, Quality, quality_of, with_quality
+from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
 
 CHUNK_PIXELS = 2_000_000  # stack values held at once
@@ -111,13 +112,15 @@ def combine_flats(frames: Sequence[CCDData], settings: FlatSettings | None = Non
     """
     settings = settings or FlatSettings()
     usable = [f for f in frames if saturated_percentage(f) <= settings.saturation_threshold]
-    levels = [float(np.median(f.data)) for f in usable]
+    # The slit may light a small part of the frame: its bright part decides.
+    levels = [float(np.percentile(f.data, 90)) for f in usable]
     noise = [float(np.median(f.uncertainty.array)) for f in usable]
     lit = [(f, v) for f, v, n in zip(usable, levels, noise, strict=True) if v > 3 * n]
     if not lit:
         raise CalibrationMissing(
             f"A master flat needs exposures with light and at most "
-            f"{settings.saturation_threshold:g} % of saturated pixels; of {len(frames)} there is none."
+            f"{settings.saturation_threshold:g} % of saturated pixels; of {len(frames)} there is "
+            "none."
         )
     brightness = float(np.median([v for _, v in lit]))
     scaled = [f.data * np.float32(brightness / v) for f, v in lit]
@@ -247,7 +250,7 @@ def _clipped_mean_of_chunk(values: np.ndarray, clip: float) -> tuple[np.ndarray,
 def _noise_of_differences(frames: Sequence[CCDData]) -> float:
     """Robust noise of one frame [adu] from differences of successive frames."""
     deviations = []
-    for first, second in zip(frames[:-1], frames[1:], strict=True):
+    for first, second in pairwise(frames):
         difference = second.data - first.data
         low, high = np.percentile(difference, [15.865, 84.135])
         centre = np.median(difference)
@@ -260,11 +263,14 @@ def _smooth_shape(flat: CCDData, method: str, order: int) -> np.ndarray:
     """Smooth shape (n_rows or 1, n_columns) that a flat is divided by."""
     data = np.where(flat.mask, np.nan, flat.data) if flat.mask is not None else flat.data
     if method == "mean":
-        return np.full((1, 1), np.nanmean(data))
+        return np.full((1, 1), np.nanmean(data) if np.isfinite(data).any() else 0.0)
     columns = np.linspace(-1.0, 1.0, flat.shape[1])
     design = np.polynomial.chebyshev.chebvander(columns, min(order, flat.shape[1] // 4))
     if method == "simple":
-        profile = _filled(np.nanmedian(data, axis=0)[None, :])
+        profile = np.full((1, data.shape[1]), np.nan)
+        some = np.isfinite(data).any(axis=0)
+        profile[0, some] = np.nanmedian(data[:, some], axis=0)
+        profile = _filled(profile)
     else:
         profile = _filled(data)
     coefficients = np.linalg.lstsq(design, profile.T, rcond=None)[0]

@@ -6,6 +6,7 @@ Refused are none: no object is a clear outcome, `NoTargetFound`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 import param
@@ -18,6 +19,7 @@ from ..instruments import PIXEL_SCALE, Geometry
 from ..settings import Settings
 
 THRESHOLD = 7.0  # [sigma of the smoothed profile], times the setting
+MIN_ROWS = 10
 _SMOOTH = 1.5  # [rows] sigma of the Gaussian that peaks are looked for with
 _SMOOTHING_GAIN = np.sqrt(2 * np.sqrt(np.pi) * _SMOOTH)  # by which it lowers white noise
 
@@ -37,7 +39,7 @@ class TargetSettings(Settings):
     background_threshold = param.Number(
         default=1.0,
         bounds=(0.1, 100.0),
-        doc="Objects must stand out by seven times this many sigma of the smoothed spatial profile.",
+        doc="Objects must stand out by seven times this many sigma of the smoothed profile.",
     )
 
 
@@ -87,6 +89,11 @@ def find_targets(ccd: CCDData, settings: TargetSettings | None = None) -> tuple[
         If nothing stands out.
     """
     settings = settings or TargetSettings()
+    if ccd.shape[0] < MIN_ROWS:
+        raise NoTargetFound(
+            f"{ccd.header['GSP_ONAM']} must have at least {MIN_ROWS} rows to show an object, "
+            f"not {ccd.shape[0]}."
+        )
     geometry = Geometry.from_cards(ccd.header)
     blocks, noise, centres = collapse(ccd)
     middle = (ccd.shape[1] - 1) / 2
@@ -110,7 +117,8 @@ def find_targets(ccd: CCDData, settings: TargetSettings | None = None) -> tuple[
     if not found:
         raise NoTargetFound(
             f"{ccd.header['GSP_ONAM']} shows no object on the slit above {threshold:g} sigma "
-            "of its spatial profile. Look at the reduced image."
+            f"of its spatial profile, {margin} rows or more from the edges. "
+            "Look at the reduced image."
         )
     return tuple(found)
 
@@ -126,9 +134,9 @@ def collapse(ccd: CCDData, n_blocks: int = 24) -> tuple[np.ndarray, np.ndarray, 
     edges = np.linspace(0, ccd.shape[1], n_blocks + 1).astype(int)
     data = np.where(ccd.mask, np.nan, ccd.data) if ccd.mask is not None else ccd.data
     profiles, errors = [], []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         part = data[:, first:last]
-        part = part - np.nanmedian(part, axis=0)[None, :] if np.isfinite(part).any() else part * 0
+        part = part - _sky_of_columns(part)
         good = np.maximum(np.isfinite(part).sum(axis=1), 1)
         profile = np.where(np.isfinite(part), part, 0).sum(axis=1) / good
         variance = np.where(np.isfinite(part), ccd.uncertainty.array[:, first:last] ** 2, 0)
@@ -137,42 +145,69 @@ def collapse(ccd: CCDData, n_blocks: int = 24) -> tuple[np.ndarray, np.ndarray, 
     return np.array(profiles), np.array(errors), (edges[:-1] + edges[1:] - 1) / 2
 
 
+def _sky_of_columns(data: np.ndarray) -> np.ndarray:
+    """Median (n_columns,) of each column's finite values, zero where there are none."""
+    sky = np.zeros(data.shape[1])
+    some = np.isfinite(data).any(axis=0)
+    sky[some] = np.nanmedian(data[:, some], axis=0)
+    return sky
+
+
 def _best_slope(
     blocks: np.ndarray, noise: np.ndarray, distance: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Slope [rows/column] with the most significant peak, and the profile summed along it."""
     n_rows = blocks.shape[1]
     rows = np.arange(n_rows)
+    wide = max(31, n_rows // 5) | 1
+    # A gradient along the slit must not be taken for light that a slope collects.
+    blocks = _levelled(blocks)
+    blocks = blocks - median_filter(blocks, size=(1, wide), mode="nearest")
     reach = 2 * np.max(np.abs(distance))
     weights = 1.0 / np.median(noise, axis=1) ** 2
     error = np.sqrt(1.0 / (1.0 / noise**2).sum(axis=0))
     best: tuple[float, float, np.ndarray] | None = None
     for drop in np.arange(-20.0, 20.5, 1.0):
         shifted = np.stack(
-            [np.interp(rows + s, rows, p) for p, s in zip(blocks, drop / reach * distance, strict=True)]
+            [
+                np.interp(rows + s, rows, p)
+                for p, s in zip(blocks, drop / reach * distance, strict=True)
+            ]
         )
         summed = weights @ _tamed(shifted, noise) / weights.sum()
         # A flat maximum is common for faint objects: prefer the smaller slope then.
-        score = np.max(gaussian_filter1d(summed, _SMOOTH)[3:-3]) - 0.02 * abs(drop) * np.median(error)
+        score = np.max(gaussian_filter1d(summed, _SMOOTH)[3:-3]) - 0.02 * abs(drop) * np.median(
+            error
+        )
         if best is None or score > best[0]:
             best = (score, drop / reach, summed)
     profile = best[2]
-    wide = max(31, n_rows // 5) | 1
-    profile = profile - median_filter(profile, size=wide, mode="reflect")
+    profile = profile - median_filter(profile, size=wide, mode="nearest")
     smooth = gaussian_filter1d(profile, _SMOOTH)
-    # Ripples of flat and sky are noise too: what the smoothed profile scatters by, undone.
-    measured = 1.4826 * np.median(np.abs(smooth - np.median(smooth))) * _SMOOTHING_GAIN
+    # Ripples of flat and sky are noise too: what the smoothed profile scatters by, undone;
+    # among its lowest rows, because objects may fill the others.
+    low, quarter = np.percentile(smooth, [5, 25])
+    measured = (quarter - low) / 0.9704 * _SMOOTHING_GAIN
     return best[1], profile, np.maximum(error, measured)
 
 
-def _tamed(blocks: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Blocks (n_blocks, n_rows) in which no single one makes an object by itself.
+def _levelled(blocks: np.ndarray) -> np.ndarray:
+    """Blocks (n_blocks, n_rows) without their linear trend, as told by rows half a frame apart."""
+    half = blocks.shape[1] // 2
+    slope = np.median(blocks[:, -half:] - blocks[:, :half], axis=1) / (blocks.shape[1] - half)
+    return blocks - slope[:, None] * np.arange(blocks.shape[1])
 
-    A hot blob or a ghost shines in one block only; an object's spectrum varies, but hardly
-    by more than a factor of ten about its median.
+
+def _tamed(blocks: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Blocks (n_blocks, n_rows) in which no two make an object by themselves.
+
+    A hot blob or a ghost shines in one block or two; an object's spectrum varies, but hardly
+    by more than a factor of ten about its median. The noise is that of the other blocks: a
+    blob's own is large.
     """
     median = np.median(blocks, axis=0)
-    return np.minimum(blocks, median + 9 * np.abs(median) + 5 * noise)
+    most = median + 9 * np.abs(median) + 5 * np.median(noise, axis=0)
+    return np.minimum(blocks, np.minimum(most, np.sort(blocks, axis=0)[-3]))
 
 
 def _peaks(profile: np.ndarray, error: np.ndarray, threshold: float) -> list[int]:
@@ -190,8 +225,7 @@ def _peaks(profile: np.ndarray, error: np.ndarray, threshold: float) -> list[int
     for row in ordered:
         low = [min(smooth[min(row, k) : max(row, k) + 1]) for k in kept]
         significant = all(
-            smooth[row] - valley > max(threshold * noise[row], 0.05 * smooth[row])
-            for valley in low
+            smooth[row] - valley > max(threshold * noise[row], 0.05 * smooth[row]) for valley in low
         )
         if significant:
             kept.append(int(row))

@@ -103,7 +103,9 @@ def trace_target(ccd: CCDData, target: Target, settings: TraceSettings | None = 
         fit, kept = _robust_legendre(columns, rows, weights, order, (first, last))
         guess = fit
     rms = float(np.sqrt(np.mean((rows - fit(columns))[kept] ** 2)))
-    return Trace(tuple(map(float, fit.coef)), (float(first), float(last)), target.fwhm, rms, int(kept.sum()))
+    return Trace(
+        tuple(map(float, fit.coef)), (float(first), float(last)), target.fwhm, rms, int(kept.sum())
+    )
 
 
 def record_trace(header, trace: Trace) -> None:
@@ -155,11 +157,7 @@ def _centroid(
     profile = np.where(good, part, 0).sum(axis=1) / n_good
     noise = np.sqrt(np.where(good, error**2, 0).sum(axis=1)) / n_good
     y = np.arange(rows.start, rows.stop)
-    outside = np.abs(y - centre) > 2 * fwhm
-    if outside.sum() >= 4:
-        profile = profile - np.median(profile[outside])
-    else:
-        profile = profile - np.percentile(profile, 10)
+    profile = profile - _sky_along(y - centre, profile, 2 * fwhm)
     sigma = fwhm / 2.355
     for _ in range(12):
         # A Gaussian window as wide as the profile, doubled displacement: unbiased for a Gaussian.
@@ -180,8 +178,24 @@ def _centroid(
     return centre, max(scatter, 0.01)
 
 
+def _sky_along(distance: np.ndarray, profile: np.ndarray, inner: float) -> np.ndarray | float:
+    """Sky under an object: a line through the medians of both sides, as far as they are seen."""
+    sides = [side for side in (distance < -inner, distance > inner) if side.sum() >= 2]
+    if not sides:
+        return float(np.percentile(profile, 10))
+    x = [np.median(distance[side]) for side in sides]
+    level = [np.median(profile[side]) for side in sides]
+    if len(sides) == 1:
+        return float(level[0])
+    return level[0] + (level[1] - level[0]) / (x[1] - x[0]) * (distance - x[0])
+
+
 def _robust_legendre(
-    columns: np.ndarray, rows: np.ndarray, weights: np.ndarray, order: int, domain: tuple[float, float]
+    columns: np.ndarray,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    order: int,
+    domain: tuple[float, float],
 ) -> tuple[Legendre, np.ndarray]:
     """Weighted fit that leaves out points beyond four robust standard deviations."""
     weights = weights / np.sqrt(1 + (weights / np.median(weights) / 3) ** 2)

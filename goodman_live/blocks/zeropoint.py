@@ -93,7 +93,8 @@ class ZeroPoint:
     """Shift [Angstrom] to be added to the wavelengths, its error, and what it was seen on.
 
     `significance` is the height of the best agreement in sigma, `rival` the next best one's
-    share of it; `clear` whether it can be relied on.
+    share of it, `support` the height of the agreement without its strongest feature (a hit or
+    a line of the object can imitate one); `clear` whether it can be relied on.
     """
 
     shift: float
@@ -101,11 +102,12 @@ class ZeroPoint:
     features: str
     significance: float
     rival: float
+    support: float
 
     @property
     def clear(self) -> bool:
-        """Whether the agreement is neither noise nor ambiguous."""
-        return self.significance > 8.0 and self.rival < 0.75
+        """Whether the agreement is neither noise nor ambiguous nor that of one feature only."""
+        return self.significance > 8.0 and self.rival < 0.75 and self.support > 3.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -204,14 +206,13 @@ def _compare(
     emission = name == "sky emission"
     signal, noise = _flattened(np.interp(grid, wavelength, sky), step, emission)
     n_lag = int(search / step)
-    fine = np.arange(grid[0] - search - step, grid[-1] + search + 1.5 * step, step)
+    fine = grid[0] + step * np.arange(-n_lag, len(grid) + n_lag)
     template = _template(fine, lines, fwhm, emission)
     template = template - median_filter(template, size=_window(step), mode="nearest")
     lags = np.arange(-n_lag, n_lag + 1)
-    start = int(round((grid[0] - fine[0]) / step))
     score = np.empty(len(lags))
     for number, lag in enumerate(lags):
-        part = template[start + lag : start + lag + len(grid)]
+        part = template[n_lag + lag : n_lag + lag + len(grid)]
         norm = np.sqrt(np.sum(part**2))
         # A template that has moved off the spectrum must not be blown up by its own norm.
         score[number] = np.sum(part * signal) / max(norm, 0.3 * np.sqrt(np.sum(template**2)))
@@ -225,7 +226,21 @@ def _compare(
     away = np.abs(lags - lags[best]) * step > 4 * fwhm + (0 if emission else 12.0)
     rival = float(np.max(score[away], initial=0.0) / middle)
     error = step / np.sqrt(max(-curvature * middle, 1e-9))
-    return ZeroPoint(float(shift), float(error), name, float(middle), rival)
+    part = template[n_lag + lags[best] : n_lag + lags[best] + len(grid)]
+    wide = int(np.ceil((2 * fwhm + (0 if emission else 12.0)) / step))
+    support = _support(part, signal / noise, wide, float(middle))
+    return ZeroPoint(float(shift), float(error), name, float(middle), rival, support)
+
+
+def _support(template: np.ndarray, signal: np.ndarray, wide: int, whole: float) -> float:
+    """Agreement [sigma] outside `wide` pixels about the strongest feature; `whole` if it is alone."""
+    agreement = template * signal
+    strongest = int(np.argmax(agreement))
+    outside = np.abs(np.arange(len(template)) - strongest) > wide
+    norm = np.sqrt(np.sum(template[outside] ** 2))
+    if norm < 0.1 * np.sqrt(np.sum(template**2)):
+        return whole
+    return float(np.sum(agreement[outside]) / norm)
 
 
 def _flattened(sky: np.ndarray, step: float, emission: bool) -> tuple[np.ndarray, float]:
