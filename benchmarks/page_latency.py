@@ -27,10 +27,15 @@ from playwright.sync_api import sync_playwright
 from goodman_live import io
 from goodman_live.errors import GoodmanError
 
-BROWSER_OPTIONS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+BROWSER_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # Panel draws in shadow roots: look through all of them whenever anything changes.
 WATCH = """
 window.seen = {};
@@ -86,7 +91,16 @@ def measure(
     incoming.mkdir()
     command = [sys.executable, "-m", "goodman_live.cli"]
     live = subprocess.Popen(
-        [*command, "live", "--incoming", incoming, "--archive", archive, "--port", str(options.port)],
+        [
+            *command,
+            "live",
+            "--incoming",
+            incoming,
+            "--archive",
+            archive,
+            "--port",
+            str(options.port),
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -97,8 +111,10 @@ def measure(
             )
             page = open_page(browser, f"http://127.0.0.1:{options.port}/")
             subprocess.run(
-                [*command, "replay", options.night, "--into", incoming]
-                + ["--speed", str(options.speed), "--pieces", "20"],
+                [
+                    *[*command, "replay", options.night, "--into", incoming],
+                    *["--speed", str(options.speed), "--pieces", "20"],
+                ],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )

@@ -101,7 +101,9 @@ def master_flat_name(info: FrameInfo) -> str:
     filters = [f for f in (info.filter, info.filter2) if f != "NO_FILTER"]
     slit = f"S{info.slit_width}" if info.slit_width else info.slit
     parts = [info.mode, *filters, slit, info.binning]
-    return f"norm_master_flat_{'_'.join(parts)}{_window_part(info)}_{info.night}.fits".replace(" ", "-")
+    return f"norm_master_flat_{'_'.join(parts)}{_window_part(info)}_{info.night}.fits".replace(
+        " ", "-"
+    )
 
 
 def _window_part(info: FrameInfo) -> str:
@@ -246,7 +248,9 @@ def _to_electrons(raw: CCDData, bias: CCDData | None, settings: ReductionSetting
     return correct_gain(image)
 
 
-def _skipped(raw: CCDData, settings: ReductionSettings, **masters: CCDData | None) -> tuple[str, ...]:
+def _skipped(
+    raw: CCDData, settings: ReductionSettings, **masters: CCDData | None
+) -> tuple[str, ...]:
     """Sentences about the masters that are missing though wanted."""
     ignored = {"bias": settings.ignore_bias, "flat": settings.ignore_flats}
     return tuple(

@@ -1,1 +1,1 @@
-"""The steps of a reduction: each takes data and settings, returns new data, touches nothing else."""
+"""The steps of a reduction: each takes data and settings and returns new data."""

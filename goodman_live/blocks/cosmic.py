@@ -1,7 +1,8 @@
-"""Cosmic rays, found by L.A.Cosmic (van Dokkum 2001, PASP 113, 1420).
+"""Cosmic rays, found by gaps in local histograms (Pych 2004) or by L.A.Cosmic (van Dokkum 2001).
 
-Works in electrons with the frame's own noise. Hits are flagged and replaced; the flag, not
-the uncertainty, says that nothing is known there.
+L.A.Cosmic: PASP 113, 1420, through astroscrappy. The gaps: see `dcr`. Both work in electrons
+with the frame's own noise. Hits are flagged and replaced; the flag, not the uncertainty, says
+that nothing is known there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy.ndimage import median_filter
 from ..history import record_step
 from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
+from .dcr import find_hits, replaced_along_rows
 
 UNEVENNESS = 0.01  # error of the model of sky and object, share of their light
 
@@ -27,8 +29,13 @@ class CosmicSettings(Settings):
     group = "General"
     cosmic_ray_rejection = param.Selector(
         default="default",
-        objects=["default", "lacosmic", "none"],
-        doc="Method of cosmic ray rejection; 'default' chooses by kind of frame.",
+        objects=["default", "dcr", "lacosmic", "none"],
+        doc="Method of cosmic ray rejection; 'default' is dcr for spectra, lacosmic for images.",
+    )
+    dcr_threshold = param.Number(
+        default=3.0,
+        bounds=(1.0, 50.0),
+        doc="Width of the gap beyond which dcr sees hits [standard deviations].",
     )
     cosmic_sigma = param.Number(
         default=5.0, bounds=(2.0, 50.0), doc="Laplacian significance of a hit [sigma]."
@@ -44,9 +51,9 @@ def reject_cosmic_rays(ccd: CCDData, settings: CosmicSettings | None = None) -> 
     """Flag and replace cosmic rays.
 
     Sky and object with their lines, estimated by medians along the dispersion and along the
-    slit, are handed to the method as background, so that neither ridges nor lines are taken
-    for hits. One percent of that light is not trusted: it is not known better. An image has no
-    dispersion, and no such background.
+    slit, are told to the method, so that neither ridges nor lines are taken for hits. One
+    percent of that light is not trusted: it is not known better. An image has no dispersion,
+    and no such model; there 'default' is L.A.Cosmic, else the gaps.
 
     Parameters
     ----------
@@ -60,17 +67,50 @@ def reject_cosmic_rays(ccd: CCDData, settings: CosmicSettings | None = None) -> 
     """
     settings = settings or CosmicSettings()
     result = ccd.copy()
-    if settings.cosmic_ray_rejection == "none":
+    method = settings.cosmic_ray_rejection
+    imaging = ccd.header.get("GSP_TECH") == "imaging"
+    if method == "none":
         record_step(result.header, "reject_cosmic_rays", settings=settings)
         return result
-    variance, background = ccd.uncertainty.array**2, None
-    if ccd.header.get("GSP_TECH") != "imaging":
-        background = light_background(ccd.data, ccd.uncertainty.array)
-        variance = variance + (UNEVENNESS * np.maximum(background, 0.0)) ** 2
-    hits, cleaned = astroscrappy.detect_cosmics(
+    if method == "default":
+        method = "lacosmic" if imaging else "dcr"
+    light = None if imaging else light_background(ccd.data, ccd.uncertainty.array)
+    hits, cleaned = _METHODS[method](ccd, light, settings)
+    result.data = np.where(hits, cleaned, ccd.data).astype(np.float32)
+    result.uncertainty = StdDevUncertainty(ccd.uncertainty.array.copy())
+    quality = quality_of(ccd)
+    flag(quality, hits, Quality.COSMIC_RAY)
+    cards = {
+        "GSP_COSM": {"dcr": "DCR", "lacosmic": "LACosmic"}[method],
+        "GSP_NCOS": (int(hits.sum()), "pixels flagged as cosmic rays"),
+    }
+    record_step(result.header, "reject_cosmic_rays", letter="c", settings=settings, cards=cards)
+    return with_quality(result, quality)
+
+
+def _by_gaps(
+    ccd: CCDData, light: np.ndarray | None, settings: CosmicSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits by `dcr`, and the frame with them replaced along the dispersion."""
+    model = np.zeros_like(ccd.data) if light is None else light
+    bad = np.zeros(ccd.shape, dtype=bool) if ccd.mask is None else ccd.mask
+    hits = find_hits(
+        ccd.data, ccd.uncertainty.array, model, threshold=settings.dcr_threshold, ignore=bad
+    )
+    return hits, replaced_along_rows(ccd.data, hits, bad, model)
+
+
+def _by_laplacian(
+    ccd: CCDData, light: np.ndarray | None, settings: CosmicSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits by L.A.Cosmic, and the frame with them replaced by medians around them."""
+    variance = ccd.uncertainty.array**2
+    if light is not None:
+        variance = variance + (UNEVENNESS * np.maximum(light, 0.0)) ** 2
+    return astroscrappy.detect_cosmics(
         np.ascontiguousarray(ccd.data, dtype=np.float32),
         inmask=None if ccd.mask is None else np.ascontiguousarray(ccd.mask),
-        inbkg=background,
+        inbkg=light,
         invar=np.ascontiguousarray(variance, dtype=np.float32),
         gain=1.0,
         readnoise=float(ccd.header["GSP_RDNO"]),
@@ -82,16 +122,9 @@ def reject_cosmic_rays(ccd: CCDData, settings: CosmicSettings | None = None) -> 
         niter=3,
         sepmed=True,
     )
-    result.data = np.where(hits, cleaned, ccd.data).astype(np.float32)
-    result.uncertainty = StdDevUncertainty(ccd.uncertainty.array.copy())
-    quality = quality_of(ccd)
-    flag(quality, hits, Quality.COSMIC_RAY)
-    cards = {
-        "GSP_COSM": "LACosmic",
-        "GSP_NCOS": (int(hits.sum()), "pixels flagged as cosmic rays"),
-    }
-    record_step(result.header, "reject_cosmic_rays", letter="c", settings=settings, cards=cards)
-    return with_quality(result, quality)
+
+
+_METHODS = {"dcr": _by_gaps, "lacosmic": _by_laplacian}
 
 
 def light_background(data: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..errors import FrameError
 from ..history import record_step, start_header
 from ..instruments import Geometry, to_fits_section
 from ..io import info_of
-from ..quality import flag, Quality, quality_of, with_quality
+from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
 
 

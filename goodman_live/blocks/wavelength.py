@@ -75,7 +75,9 @@ class Spectrograph:
         """Wavelength [Angstrom] at detector columns."""
         alpha = np.radians(self.grating_angle)
         focal = CAMERA_FOCAL_LENGTH * self.scale / PIXEL_SIZE
-        beta = np.radians(self.camera_angle) - alpha - self.offset * PIXEL_SIZE / CAMERA_FOCAL_LENGTH
+        beta = (
+            np.radians(self.camera_angle) - alpha - self.offset * PIXEL_SIZE / CAMERA_FOCAL_LENGTH
+        )
         angle = beta + np.arctan((np.asarray(columns, dtype=float) - AXIS_COLUMN) / focal)
         return 1e7 / self.lines * (np.sin(alpha) + np.sin(angle))
 
@@ -83,7 +85,9 @@ class Spectrograph:
         """Detector column of wavelengths [Angstrom]; NaN where the grating does not send them."""
         alpha = np.radians(self.grating_angle)
         focal = CAMERA_FOCAL_LENGTH * self.scale / PIXEL_SIZE
-        beta = np.radians(self.camera_angle) - alpha - self.offset * PIXEL_SIZE / CAMERA_FOCAL_LENGTH
+        beta = (
+            np.radians(self.camera_angle) - alpha - self.offset * PIXEL_SIZE / CAMERA_FOCAL_LENGTH
+        )
         sine = np.asarray(wavelength, dtype=float) * self.lines / 1e7 - np.sin(alpha)
         angle = np.arcsin(np.where(np.abs(sine) < 1, sine, np.nan)) - beta
         return AXIS_COLUMN + focal * np.tan(np.where(np.abs(angle) < 1.2, angle, np.nan))
@@ -152,7 +156,9 @@ class WavelengthSolution:
         return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
 
 
-def provisional_solution(lines: int, camera_angle: float, grating_angle: float) -> WavelengthSolution:
+def provisional_solution(
+    lines: int, camera_angle: float, grating_angle: float
+) -> WavelengthSolution:
     """Wavelengths from the grating equation alone; good to a few tens of pixels."""
     guess = first_guess(lines, camera_angle, grating_angle)
     return WavelengthSolution(
@@ -199,8 +205,8 @@ def solve_wavelength(
     catalogue = _catalogue(lamps, guess, settings, arc.fwhm)
     if len(catalogue.wavelength) < settings.min_lines:
         raise NoWavelengthSolution(
-            f"The lamps {', '.join(lamps)} must have at least {settings.min_lines} laboratory lines in "
-            f"the range of this set-up, not {len(catalogue.wavelength)}."
+            f"The lamps {', '.join(lamps)} must have at least {settings.min_lines} laboratory "
+            f"lines in the range of this set-up, not {len(catalogue.wavelength)}."
         )
     matches = [
         _refine(arc, catalogue, guess.moved(offset, scale))
@@ -372,7 +378,9 @@ def _refine(arc: ArcLines, catalogue: _Catalogue, model: Spectrograph) -> _Match
     predicted = model.column_at(catalogue.wavelength)
     for tolerance in (6.0, 4.0, 2.5, 2.0):
         predicted = np.where(np.isfinite(predicted), predicted, -1e6)
-        observed, listed = _pairs(arc, predicted, catalogue.intensity, max(tolerance, 0.6 * arc.fwhm))
+        observed, listed = _pairs(
+            arc, predicted, catalogue.intensity, max(tolerance, 0.6 * arc.fwhm)
+        )
         if len(observed) < 4:
             return None
         residual = arc.center[observed] - predicted[listed]
@@ -459,10 +467,10 @@ def _finish(
     dispersion = abs(best.model.dispersion)
     if n_kept < settings.min_lines or confidence < 0.5 or rms_held_out > 1.0 * dispersion:
         raise NoWavelengthSolution(
-            f"The best identification of the arc's {len(arc)} lines explains {n_kept} of them with an "
-            f"rms of {rms_held_out:.2f} Angstrom and a confidence of {confidence:.2f}; it must reach "
-            f"{settings.min_lines} lines, one pixel ({dispersion:.2f} Angstrom) and 0.50. Look at the "
-            "lamps, the grating and the angles in the arc's header."
+            f"The best identification of the arc's {len(arc)} lines explains {n_kept} of them with "
+            f"an rms of {rms_held_out:.2f} Angstrom and a confidence of {confidence:.2f}; it must "
+            f"reach {settings.min_lines} lines, one pixel ({dispersion:.2f} Angstrom) and 0.50. "
+            "Look at the lamps, the grating and the angles in the arc's header."
         )
     return WavelengthSolution(
         tuple(map(float, full)),
@@ -558,7 +566,9 @@ def _confidence(
     wavelength = solution(arc.center)
     dispersion = np.abs(solution.deriv()(arc.center))
     strong = arc.height >= np.sort(arc.height)[-min(len(arc), 40)]
-    distance = np.min(np.abs(catalogue.wavelength[None, :] - wavelength[:, None]), axis=1) / dispersion
+    distance = (
+        np.min(np.abs(catalogue.wavelength[None, :] - wavelength[:, None]), axis=1) / dispersion
+    )
     near = distance < 0.7
     span = (wavelength.min() - 5, wavelength.max() + 5)
     n_listed = int(((catalogue.wavelength > span[0]) & (catalogue.wavelength < span[1])).sum())

@@ -163,13 +163,13 @@ def correct_zero_point(
     search = settings.sky_zero_point_search * abs(solution.dispersion)
     measured = measure_zero_point(wavelength, sky, fwhm, search)
     if measured is None:
-        record_step(header, "correct_zero_point", cards=_cards("no feature of the sky", None, False))
+        record_step(
+            header, "correct_zero_point", cards=_cards("no feature of the sky", None, False)
+        )
         return solution
     least = (0.2 if measured.features == "sky emission" else 0.5) * fwhm
     applied = measured.clear and abs(measured.shift) > max(3 * measured.error, least)
-    record_step(
-        header, "correct_zero_point", cards=_cards(measured.features, measured, applied)
-    )
+    record_step(header, "correct_zero_point", cards=_cards(measured.features, measured, applied))
     if not applied:
         return solution
     coefficients = (solution.coefficients[0] + measured.shift, *solution.coefficients[1:])
@@ -233,7 +233,7 @@ def _compare(
 
 
 def _support(template: np.ndarray, signal: np.ndarray, wide: int, whole: float) -> float:
-    """Agreement [sigma] outside `wide` pixels about the strongest feature; `whole` if it is alone."""
+    """Agreement [sigma] without the strongest feature (`wide` pixels); `whole` if it is alone."""
     agreement = template * signal
     strongest = int(np.argmax(agreement))
     outside = np.abs(np.arange(len(template)) - strongest) > wide
@@ -280,4 +280,3 @@ def _template(
             depth = min(1.06 * strength / width, 1.5) / 1.5
             result -= depth * np.exp(-4 * np.log(2) * ((grid - wavelength) / width) ** 2)
     return result
-
