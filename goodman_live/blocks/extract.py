@@ -1,8 +1,8 @@
 """From a traced object to a one-dimensional spectrum with errors, sky and mask.
 
-Fractional-pixel sums: pixel `i` covers [i - 0.5, i + 0.5], and an aperture takes of each
-pixel the part that lies in it. The background of every column is a robust straight line
-through zones on both sides that avoid other objects.
+Sums of fractional pixels, where pixel `i` covers [i - 0.5, i + 0.5] and an aperture takes of
+each the part that lies in it; or optimal sums (see `optimal`). The background of every column
+is a robust straight line through zones on both sides that avoid other objects.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..history import record_step
 from ..instruments import Geometry
 from ..quality import BAD, Quality, flag, quality_of
 from ..settings import Settings
+from .optimal import OptimalSum, optimal_sum
 from .trace import Trace
 
 
@@ -28,7 +29,9 @@ class ExtractionSettings(Settings):
 
     group = "Spectroscopic Target"
     extraction_type = param.Selector(
-        default="fractional", objects=["fractional"], doc="Method of extraction."
+        default="fractional",
+        objects=["fractional", "optimal"],
+        doc="Sum of fractional pixels, or weighted by the object's profile (Horne 1986).",
     )
     extraction_width = param.Number(
         default=2.5, bounds=(0.5, 20.0), doc="Width of the aperture [FWHM of the object]."
@@ -83,53 +86,134 @@ def extract_target(
     """
     settings = settings or ExtractionSettings()
     geometry = Geometry.from_cards(ccd.header)
-    centre = trace.rows_in(ccd)
-    fwhm = trace.fwhm / geometry.y_binning
-    half_width = settings.extraction_width * fwhm / 2
-    # Rows off the frame are treated like bad pixels.
-    margin = int(np.ceil(half_width)) + 1
-    data, variance, quality = _with_margin(ccd, margin)
-    good = (quality & int(BAD)) == 0
-    rows = np.arange(-margin, ccd.shape[0] + margin)[:, None]
-    offset = rows - centre[None, :]
-    aperture = aperture_weights(offset, half_width)
-    zones = _zones(offset, fwhm, settings)
-    for other in others:
-        zones &= np.abs(rows - other.rows_in(ccd)) > 1.5 * other.fwhm / geometry.y_binning
-    background = fit_background(data, variance, offset, zones & good, settings.background_order)
-    sky = background.level[None, :] + background.slope[None, :] * offset
-    clean = data - sky
-    share = _profile_share(clean, offset, aperture, good, fwhm)
-    lost = (aperture * ~good * share).sum(axis=0)
-    kept = np.clip(1.0 - lost, 1e-3, None)
-    weights = aperture * good / kept[None, :]
+    band = _Band.around(ccd, trace, settings)
+    background = fit_background(
+        band.data, band.variance, band.offset, band.zones(others), settings.background_order
+    )
+    sky = background.level[None, :] + background.slope[None, :] * band.offset
+    clean = band.data - sky
+    share = _profile_share(clean, band.offset, band.aperture, band.good, band.fwhm)
+    lost = (band.aperture * ~band.good * share).sum(axis=0)
+    weights = band.aperture * band.good / np.clip(1.0 - lost, 1e-3, None)[None, :]
     flux = (weights * clean).sum(axis=0)
-    total, first = weights.sum(axis=0), (weights * offset).sum(axis=0)
-    v = background.variance
-    error2 = (weights**2 * variance).sum(axis=0)
-    error2 += total**2 * v[0] + 2 * total * first * v[1] + first**2 * v[2]
-    mask = _column_mask(quality, aperture, lost, background.usable, centre, ccd.shape[0])
+    variance = (weights**2 * band.variance).sum(axis=0)
+    if settings.extraction_type == "optimal":
+        summed = _optimal_sum(ccd, band, clean, sky, flux, variance)
+        flux, variance, weights = summed.flux, summed.variance, summed.weights
+        lost = np.maximum(lost, summed.lost)
+    variance += _background_variance(background, weights, band.offset)
+    mask = _column_mask(band, lost, background.usable)
     header = ccd.header.copy()
     _record(header, trace, settings, geometry)
     return QTable(
         {
             "column": geometry.columns_to_detector(np.arange(ccd.shape[1])) * u.pix,
             "flux": flux * u.electron,
-            "uncertainty": np.sqrt(error2) * u.electron,
-            "sky": (aperture * sky).sum(axis=0) * u.electron,
+            "uncertainty": np.sqrt(variance) * u.electron,
+            "sky": (band.aperture * sky).sum(axis=0) * u.electron,
             "mask": mask,
         },
         meta={"header": header},
     )
 
 
-def _with_margin(ccd: CCDData, margin: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Data, variance and DQ with `margin` rows of NO_DATA below and above."""
-    around = ((margin, margin), (0, 0))
-    return (
-        np.pad(ccd.data, around, mode="edge"),
-        np.pad(ccd.uncertainty.array**2, around, mode="edge"),
-        np.pad(quality_of(ccd), around, constant_values=np.uint16(Quality.NO_DATA)),
+@dataclass(frozen=True)
+class _Band:
+    """The rows of a frame that matter to one object; those off the frame are NO_DATA.
+
+    All arrays are (n_rows, n_columns); `offset` is the distance from the trace [pixels].
+    """
+
+    ccd: CCDData
+    settings: ExtractionSettings
+    rows: np.ndarray
+    fwhm: float
+    data: np.ndarray
+    variance: np.ndarray
+    quality: np.ndarray
+    offset: np.ndarray
+    aperture: np.ndarray
+    inside: np.ndarray  # per column: the trace is on the frame
+
+    @classmethod
+    def around(cls, ccd: CCDData, trace: Trace, settings: ExtractionSettings) -> _Band:
+        centre = trace.rows_in(ccd)
+        fwhm = trace.fwhm / Geometry.from_cards(ccd.header).y_binning
+        half_width = settings.extraction_width * fwhm / 2
+        reach = max(_zone_limits(fwhm, settings)[1], half_width) + 1
+        on_frame = np.clip(centre, 0, ccd.shape[0] - 1)
+        rows = np.arange(
+            int(np.floor(on_frame.min() - reach)), int(np.ceil(on_frame.max() + reach)) + 1
+        )
+        nearest = np.clip(rows, 0, ccd.shape[0] - 1)
+        quality = quality_of(ccd)[nearest]
+        quality[rows != nearest] = np.uint16(Quality.NO_DATA)
+        offset = rows[:, None] - centre[None, :]
+        return cls(
+            ccd,
+            settings,
+            rows[:, None],
+            fwhm,
+            ccd.data[nearest],
+            ccd.uncertainty.array[nearest] ** 2,
+            quality,
+            offset,
+            aperture_weights(offset, half_width),
+            centre == on_frame,
+        )
+
+    @property
+    def good(self) -> np.ndarray:
+        """Pixels that can be trusted."""
+        return (self.quality & int(BAD)) == 0
+
+    def zones(self, others: Sequence[Trace]) -> np.ndarray:
+        """Good pixels of both background zones, clear of the aperture and of other objects."""
+        inner, outer = _zone_limits(self.fwhm, self.settings)
+        distance = np.abs(self.offset)
+        zones = (distance > inner) & (distance < outer) & self.good
+        binning = Geometry.from_cards(self.ccd.header).y_binning
+        for other in others:
+            zones &= np.abs(self.rows - other.rows_in(self.ccd)) > 1.5 * other.fwhm / binning
+        return zones
+
+
+def _zone_limits(fwhm: float, settings: ExtractionSettings) -> tuple[float, float]:
+    """Inner and outer edge of the background zones from the centre [pixels]."""
+    inner = max(settings.background_distance, settings.extraction_width / 2 + 0.25) * fwhm
+    return inner, inner + max(settings.background_width * fwhm, 4.0)
+
+
+def _background_variance(
+    background: Background, weights: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
+    """Variance (n_columns,) that the error of the background adds to a weighted sum."""
+    total, first = weights.sum(axis=0), (weights * offset).sum(axis=0)
+    level, both, slope = background.variance
+    return total**2 * level + 2 * total * first * both + first**2 * slope
+
+
+def _optimal_sum(
+    ccd: CCDData,
+    band: _Band,
+    clean: np.ndarray,
+    sky: np.ndarray,
+    flux: np.ndarray,
+    variance: np.ndarray,
+) -> OptimalSum:
+    """Sum by the weights of the object's profile, with noise that follows a model.
+
+    The response F by which the frame was divided is known from a pixel and its variance:
+    variance = (data F + read noise^2) / F^2.
+    """
+    read_noise2 = float(ccd.header["GSP_RDNO"]) ** 2
+    counts = np.maximum(band.data, 0.0)
+    response = counts + np.sqrt(counts**2 + 4 * band.variance * read_noise2)
+    response = np.clip(response / (2 * band.variance), 0.05, 20.0)
+    noise = (np.maximum(sky, 0.0) * response + read_noise2) / response**2
+    half_width = band.settings.extraction_width * band.fwhm / 2
+    return optimal_sum(
+        clean, noise, 1.0 / response, band.offset, band.good, band.fwhm, half_width, flux, variance
     )
 
 
@@ -229,13 +313,6 @@ def _weighted_line(
     return level, slope, np.where(usable, variance, 0.0), usable
 
 
-def _zones(offset: np.ndarray, fwhm: float, settings: ExtractionSettings) -> np.ndarray:
-    """Pixels of both background zones; clear of the aperture whatever the settings."""
-    inner = max(settings.background_distance, settings.extraction_width / 2 + 0.25) * fwhm
-    distance = np.abs(offset)
-    return (distance > inner) & (distance < inner + max(settings.background_width * fwhm, 4.0))
-
-
 def _profile_share(
     clean: np.ndarray, offset: np.ndarray, aperture: np.ndarray, good: np.ndarray, fwhm: float
 ) -> np.ndarray:
@@ -263,22 +340,14 @@ def _profile_share(
     return profile / np.where(normal > 0, normal, 1.0)[None, :]
 
 
-def _column_mask(
-    quality: np.ndarray,
-    aperture: np.ndarray,
-    lost: np.ndarray,
-    usable: np.ndarray,
-    centre: np.ndarray,
-    n_rows: int,
-) -> np.ndarray:
+def _column_mask(band: _Band, lost: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """DQ bits (n_columns,) of an extracted spectrum."""
-    inside = np.where(aperture > 0, quality, 0).astype(np.uint16)
+    inside = np.where(band.aperture > 0, band.quality, 0).astype(np.uint16)
     bits = np.bitwise_or.reduce(inside, axis=0)
     mask = np.where(lost > 0.5, bits, 0).astype(np.uint16)
-    flag(mask, (lost > 0) & (lost <= 0.5), Quality.INTERPOLATED)
+    flag(mask, (lost > 0.001) & (lost <= 0.5), Quality.INTERPOLATED)
     mask |= bits & np.uint16(Quality.SATURATED)
-    outside = (centre < 0) | (centre > n_rows - 1) | (aperture.sum(axis=0) < 0.5) | ~usable
-    flag(mask, outside, Quality.NO_DATA)
+    flag(mask, ~band.inside | (band.aperture.sum(axis=0) < 0.5) | ~usable, Quality.NO_DATA)
     return mask
 
 
@@ -286,8 +355,7 @@ def _record(header, trace: Trace, settings: ExtractionSettings, geometry: Geomet
     fwhm, middle = trace.fwhm, np.mean(trace.domain)
     centre = float(trace.row_at(middle))
     half = settings.extraction_width * fwhm / 2
-    inner = max(settings.background_distance, settings.extraction_width / 2 + 0.25) * fwhm
-    outer = inner + settings.background_width * fwhm
+    inner, outer = _zone_limits(fwhm, settings)
     cards = {
         "GSP_EXTR": (f"{centre - half:.2f}:{centre + half:.2f}", "aperture [detector rows]"),
         "GSP_BKG1": (f"{centre - outer:.2f}:{centre - inner:.2f}", "background zone 1"),
