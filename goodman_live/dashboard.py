@@ -49,7 +49,7 @@ THEMES = ("light", "dark")
 KERNEL_VARIABLES = {
     "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
     "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
-    "JPY_PARENT_PID", "JUPYTER_RUNTIME_DIR", "QUERY_STRING", "SCRIPT_NAME", "PATH_INFO",
+    "JPY_PARENT_PID", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "QUERY_STRING", "SCRIPT_NAME", "PATH_INFO",
     "SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
     ARCHIVE_VARIABLE, ASSETS_VARIABLE,
 }  # fmt: skip
@@ -365,7 +365,9 @@ def run_dashboard(
     config = configuration(preheat=preheat, idle_seconds=idle_seconds, host=host)
     config.DashboardServer.port = port
     with _short_folder() as folder:
-        os.environ["JUPYTER_RUNTIME_DIR"] = str(folder)
+        # Nothing is left in the home of whoever runs this.
+        for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+            os.environ[name] = str(folder)
         config.DashboardServer.connection_dir_root = str(folder)
         server = DashboardServer(config=config, notebook_path=str(notebook))
         server.initialize(argv=[])
