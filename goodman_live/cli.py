@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -76,7 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"goodman_live {__version__}")
     parser.add_argument("--verbose", action="store_true", help="tell on stderr what is being done")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_reduce, _add_live, _add_info, _add_replay, _add_simulate, _add_demo):
+    for add in (
+        _add_reduce,
+        _add_live,
+        _add_info,
+        _add_replay,
+        _add_simulate,
+        _add_demo,
+        _add_benchmark,
+    ):
         add(commands)
     return parser
 
@@ -136,7 +145,7 @@ def _add_live(commands) -> None:
         help="folder of raw frames, products and index; made if absent",
     )
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help=f"of the page (default: {DEFAULT_PORT})"
+        "--port", type=_port, default=DEFAULT_PORT, help=f"of the page (default: {DEFAULT_PORT})"
     )
     parser.add_argument("--no-dashboard", action="store_true", help="reduce only, show no page")
     parser.add_argument(
@@ -245,7 +254,7 @@ def _add_demo(commands) -> None:
         "Show a simulated night arriving, on a page in your browser.",
         "Everything is in a temporary folder, which Ctrl-C removes.",
     )
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
     parser.add_argument(
         "--speed",
         type=_at_least(0.0),
@@ -254,6 +263,20 @@ def _add_demo(commands) -> None:
         help="times real time (default: 60)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the night (default: 1)")
+
+
+def _add_benchmark(commands) -> None:
+    parser = _command(
+        commands,
+        "benchmark",
+        _benchmark,
+        "Measure how fast and how frugal a reduction is on this machine.",
+        "On simulated frames, beside a plain astroscrappy.detect_cosmics of the same frame.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--repeats", type=_at_least(1), default=3, metavar="N", help="best of N runs (default: 3)"
+    )
 
 
 def _at_least(minimum: float):
@@ -269,9 +292,31 @@ def _at_least(minimum: float):
     return parse
 
 
+def _port(text: str) -> int:
+    if not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be 0 to 65535 (0: a free one), not {text}")
+    return int(text)
+
+
+_port.__name__ = "number"
+
+
 def _existing_folder(path: Path, what: str) -> Path:
     if not path.is_dir():
         raise GoodmanError(f"{what} must be a folder; {path} is none.")
+    return path
+
+
+def _writable_folder(path: Path, what: str) -> Path:
+    """The folder, made if absent."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GoodmanError(
+            f"{what} must be a folder or one that can be made; {path} cannot be: {error.strerror}."
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise GoodmanError(f"{what} must be a folder that you may write to; {path} is none.")
     return path
 
 
@@ -283,7 +328,8 @@ def _read_settings(path: Path | None) -> ReductionSettings:
     try:
         return ReductionSettings.from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise GoodmanError(f"The settings file {path} cannot be read: {error}.") from error
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise GoodmanError(f"The settings file {path} cannot be read: {reason}.") from error
 
 
 # reduce
@@ -300,6 +346,7 @@ def _reduce(options: argparse.Namespace) -> int:
     if not paths:
         raise GoodmanError(f"NIGHT must hold raw frames; no file in {night} has a name like one.")
     settings = _read_settings(options.settings)
+    _writable_folder(output, "--output")
     start, last = time.monotonic(), {}
     with tempfile.TemporaryDirectory(prefix="goodman-live-") as scratch:
         archive = Archive(output, f"sqlite:///{scratch}/index.sqlite", by_night=False)
@@ -372,6 +419,7 @@ class _Progress:
 def _live(options: argparse.Namespace) -> int:
     incoming = _existing_folder(options.incoming, "--incoming")
     settings = _read_settings(options.settings)
+    _writable_folder(options.archive, "--archive")
     stop = _stopped_by_signals()
     port = None if options.no_dashboard else options.port
     _run_live(
@@ -422,15 +470,17 @@ def _dashboard(root: Path, port: int | None, stop: threading.Event) -> Iterator[
         yield
         return
     command = [sys.executable, "-m", "goodman_live.dashboard"]
-    command += ["--archive", str(root.resolve()), "--port", str(port)]
-    # In a session of its own: Ctrl-C is for us, and we end it in good order.
-    child = subprocess.Popen(command, start_new_session=True)
+    command += ["--archive", str(root.resolve()), "--port", str(port), "--until-input-ends"]
+    # In a session of its own: Ctrl-C is for us, and we end it in good order. If we are killed,
+    # the pipe to it ends, and it with it.
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     threading.Thread(target=_tell_of_end, args=(child, stop), daemon=True).start()
     try:
         yield
     finally:
         stop.set()
         _end(child)
+        child.stdin.close()
 
 
 def _tell_of_end(child: subprocess.Popen, stop: threading.Event) -> None:
@@ -454,7 +504,11 @@ def _end(child: subprocess.Popen) -> None:
 def _replay(options: argparse.Namespace) -> int:
     night = _existing_folder(options.night, "NIGHT")
     from .replay import replay
+    from .watch import files_below
 
+    if not files_below(night):
+        raise GoodmanError(f"NIGHT must hold raw frames; no file in {night} has a name like one.")
+    _writable_folder(options.into, "--into")
     stop = _stopped_by_signals()
     for copy in replay(
         night,
@@ -475,9 +529,15 @@ def _simulate(options: argparse.Namespace) -> int:
 
     try:
         setup = SetUp.preset(options.mode, options.camera)
-        first = datetime.strptime(options.night, "%Y%m%d")
     except ValueError as error:
         raise GoodmanError(str(error)) from error
+    try:
+        first = datetime.strptime(options.night, "%Y%m%d")
+    except ValueError:
+        raise GoodmanError(
+            f"--night must be a date such as 20260315, not {options.night}."
+        ) from None
+    _writable_folder(options.folder, "DIR")
     setup = setup.window(options.rows) if options.rows else setup
     for i in range(options.nights):
         night = f"{first + timedelta(days=i):%Y%m%d}"
@@ -494,6 +554,16 @@ def _simulate(options: argparse.Namespace) -> int:
             seed=options.seed + i,
         )
         say(f"{len(table)} frames of {night} in {folder}; their truth is in truth.ecsv.")
+    return 0
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    import json
+
+    from . import benchmark
+
+    results = benchmark.run(options.repeats)
+    say(json.dumps(results, indent=2) if options.json else benchmark.as_table(results))
     return 0
 
 

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ THEMES = ("light", "dark")
 KERNEL_VARIABLES = {
     "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
     "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
-    "JPY_PARENT_PID", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "QUERY_STRING", "SCRIPT_NAME", "PATH_INFO",
-    "SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
+    "JPY_PARENT_PID", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+    "QUERY_STRING", "SCRIPT_NAME", "PATH_INFO", "SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
     ARCHIVE_VARIABLE, ASSETS_VARIABLE,
 }  # fmt: skip
 KERNEL_PREFIXES = ("VOILA_", "HTTP_X_GOODMAN_")
@@ -391,6 +392,14 @@ def _short_folder():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _end_with_input() -> None:
+    """A pipe from our parent ends when it does, however it does."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Command line of this module; the exit code is 2 when the page cannot be served."""
     parser = argparse.ArgumentParser(
@@ -410,7 +419,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--preheat", type=int, default=1, metavar="N", help="kernels kept ready (default 1)"
     )
+    parser.add_argument(
+        "--until-input-ends", action="store_true", help="end when the standard input does"
+    )
     options = parser.parse_args(arguments)
+    if options.until_input_ends:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         run_dashboard(options.archive, options.port, host=options.host, preheat=options.preheat)
     except GoodmanError as error:

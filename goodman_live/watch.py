@@ -77,7 +77,7 @@ def watch_folder(
     GoodmanError
         If the folder is not there or goes away.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # as the kernel names what is in it
     if not folder.is_dir():
         raise GoodmanError(f"{folder} must be a folder to be watched; there is none of this name.")
     known = _Known(stalled_seconds)

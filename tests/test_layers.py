@@ -18,7 +18,7 @@ LAYERS = (
     ("metadata", "history"),
     ("blocks", "calibrations", "io"),
     ("recipes", "simulate"),
-    ("config", "access", "catalog", "watch", "planning", "replay", "work"),
+    ("config", "access", "catalog", "watch", "planning", "replay", "work", "benchmark"),
     ("engine", "api", "hub", "widgets", "dashboard"),
     ("cli",),
 )
