@@ -112,9 +112,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do: a frame to reduce or a master to make, by which plan."""
+    """Something to do: a frame to reduce or a master to make, by which plan.
+
+    `frames` are the raw frames that go into it; those that join a group later are not among them.
+    """
 
     item: Frame | Group
+    frames: tuple[Frame, ...]
     plan: str
     bias: str = ""
     flat: str = ""
@@ -124,11 +128,6 @@ class Step:
     def task(self) -> str:
         """'bias' or 'flat' (a master), 'arc', 'image' or 'spectrum'."""
         return self.item.task
-
-    @property
-    def frames(self) -> tuple[Frame, ...]:
-        """Raw frames that go into it."""
-        return tuple(self.item.frames) if isinstance(self.item, Group) else (self.item,)
 
 
 def task_of(info: FrameInfo) -> str:
@@ -391,7 +390,8 @@ class Planner:
             "flat_bias": flat.built_bias if flat else "",
             **parts,
         }
-        return Step(item, json.dumps(plan, sort_keys=True), **parts)
+        frames = tuple(item.frames) if isinstance(item, Group) else (item,)
+        return Step(item, frames, json.dumps(plan, sort_keys=True), **parts)
 
     def _makeshift(self, all_blocked: bool) -> Step | None:
         """The newest frame that waits and has not been reduced, with what there is."""

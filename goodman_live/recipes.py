@@ -233,10 +233,13 @@ def reduce_spectrum(
         record_trace(table.meta["header"], trace)
         along = [extract_arc(arc, trace) for arc in arcs]
         solution, reasons = _solve(along, _arc_info(arcs), info, settings)
-        skipped += [r for r in reasons if r not in skipped]
         names = [arc.header["GSP_ONAM"] for arc in arcs]
         _note_slits(table.meta["header"], raw, arcs)
         solution = _on_the_sky(solution, table, info, settings)
+        if reasons and table.meta["header"].get("GSP_WZAP"):
+            shift = table.meta["header"]["GSP_WZPT"]
+            reasons = [f"{r} The sky moved them by {shift:+.1f} Angstrom." for r in reasons]
+        skipped += [r for r in reasons if r not in skipped]
         spectra.append(_finish_spectrum(table, solution, names, raw.header, trace))
     return Products(image, name, tuple(spectra), tuple(skipped))
 
