@@ -66,18 +66,23 @@ def reject_cosmic_rays(ccd: CCDData, settings: CosmicSettings | None = None) -> 
         Hits replaced, flagged COSMIC_RAY.
     """
     settings = settings or CosmicSettings()
-    result = ccd.copy()
     method = settings.cosmic_ray_rejection
     imaging = ccd.header.get("GSP_TECH") == "imaging"
     if method == "none":
+        result = ccd.copy()
         record_step(result.header, "reject_cosmic_rays", settings=settings)
         return result
     if method == "default":
         method = "lacosmic" if imaging else "dcr"
     light = None if imaging else light_background(ccd.data, ccd.uncertainty.array)
     hits, cleaned = _METHODS[method](ccd, light, settings)
-    result.data = np.where(hits, cleaned, ccd.data).astype(np.float32)
-    result.uncertainty = StdDevUncertainty(ccd.uncertainty.array.copy())
+    del light
+    result = CCDData(
+        np.where(hits, cleaned, ccd.data).astype(np.float32, copy=False),
+        uncertainty=StdDevUncertainty(ccd.uncertainty.array.copy()),
+        unit=ccd.unit,
+        header=ccd.header.copy(),
+    )
     quality = quality_of(ccd)
     flag(quality, hits, Quality.COSMIC_RAY)
     cards = {
@@ -110,7 +115,7 @@ def _by_laplacian(
     return astroscrappy.detect_cosmics(
         np.ascontiguousarray(ccd.data, dtype=np.float32),
         inmask=None if ccd.mask is None else np.ascontiguousarray(ccd.mask),
-        inbkg=light,
+        inbkg=None if light is None else np.ascontiguousarray(light, dtype=np.float32),
         invar=np.ascontiguousarray(variance, dtype=np.float32),
         gain=1.0,
         readnoise=float(ccd.header["GSP_RDNO"]),
@@ -130,8 +135,11 @@ _METHODS = {"dcr": _by_gaps, "lacosmic": _by_laplacian}
 def light_background(data: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
     """Sky with its lines, and object with its lines: all that is no hit (n_rows, n_columns)."""
     ridge = ridge_background(data)
-    lines = np.ascontiguousarray(ridge_background((data - ridge).T, block=24).T)
-    return ridge + lines + _lines_of_object(data - lines, ridge, uncertainty)
+    lines = ridge_background((data - ridge).T, block=24).T
+    change = _lines_of_object(data - lines, ridge, uncertainty)
+    ridge += lines
+    ridge += change
+    return ridge
 
 
 def _lines_of_object(data: np.ndarray, ridge: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
@@ -178,6 +186,9 @@ def ridge_background(data: np.ndarray, block: int = 16) -> np.ndarray:
     left = np.minimum(position.astype(int), max(n_blocks - 2, 0))
     right = np.minimum(left + 1, n_blocks - 1)
     weight = (position - left).astype(np.float32)
-    return np.ascontiguousarray(
-        medians[:, left] * (1 - weight) + medians[:, right] * weight, dtype=np.float32
-    )
+    medians = medians.astype(np.float32, copy=False)
+    smooth, rise = medians[:, left], medians[:, right]
+    rise -= smooth
+    rise *= weight
+    smooth += rise
+    return smooth

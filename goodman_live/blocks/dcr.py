@@ -52,10 +52,11 @@ def find_hits(
     ndarray
         Boolean (n_rows, n_columns).
     """
-    trusted = np.hypot(sigma, MODEL_ERROR * np.abs(model)).astype(np.float32)
-    pull = (data - model) / trusted
+    trusted = np.hypot(sigma, np.float32(MODEL_ERROR) * model)
+    pull = data - model
+    pull /= trusted
     if ignore is not None:
-        pull = np.where(ignore, 0.0, pull)
+        pull[ignore] = 0.0
     hits = np.zeros(data.shape, dtype=bool)
     height, width = min(2 * y_radius, data.shape[0]), min(2 * x_radius, data.shape[1])
     rows = _starts(data.shape[0], height, max(y_radius, 1))
