@@ -342,10 +342,12 @@ def _reduce(options: argparse.Namespace) -> int:
     from .watch import files_below
 
     output = options.output.resolve()
-    paths = [p for p in files_below(night) if not p.resolve().is_relative_to(output)]
+    ours = [output / name for name in ("CALIBRATIONS", "REDUCED")]
+    paths = [p for p in files_below(night) if not any(map(p.resolve().is_relative_to, ours))]
     if not paths:
         raise GoodmanError(f"NIGHT must hold raw frames; no file in {night} has a name like one.")
     settings = _read_settings(options.settings)
+    jobs = min(options.jobs or os.cpu_count() or 1, len(paths))
     _writable_folder(output, "--output")
     start, last = time.monotonic(), {}
     with tempfile.TemporaryDirectory(prefix="goodman-live-") as scratch:
@@ -353,7 +355,7 @@ def _reduce(options: argparse.Namespace) -> int:
         with (
             contextlib.closing(archive),
             _Progress() as progress,
-            Engine(archive, settings, jobs=options.jobs, rebuild_seconds=0.0) as engine,
+            Engine(archive, settings, jobs=jobs, rebuild_seconds=0.0) as engine,
         ):
             for finished in engine.reduce(paths):
                 last[finished.kind, finished.name] = finished

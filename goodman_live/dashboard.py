@@ -426,8 +426,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.until_input_ends:
         threading.Thread(target=_end_with_input, daemon=True).start()
+    # Until the server handles it: an exception, so that folders are left tidy.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_dashboard(options.archive, options.port, host=options.host, preheat=options.preheat)
+    except KeyboardInterrupt:
+        return 0
     except GoodmanError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -2,7 +2,7 @@
 
 One mechanism for both. Frames are indexed, the planner says what is to do, worker
 processes do it, products and states are indexed again. What is already done by the same
-plan is not done again, so a restart catches up by itself. Raw frames are copied or linked,
+plan is not done again, so a restart catches up by itself. Raw frames are copied,
 never moved and never changed.
 """
 
@@ -166,6 +166,7 @@ class Engine:
             If the folder cannot be watched, or another engine works on the archive.
         """
         with _only_one(self.archive.root):
+            _remove_torn(self.archive.root)
             yield from self._live(incoming, stop, force_polling)
 
     def _live(self, incoming: Path, stop: Stop, force_polling: bool) -> Iterator[Finished]:
@@ -499,14 +500,21 @@ def _only_one(root: Path) -> Iterator[None]:
         yield
 
 
+def _remove_torn(root: Path) -> None:
+    """Remove what a killed engine was writing; no other writes to the archive."""
+    for path in root.glob("*/*/.*.part"):
+        path.unlink(missing_ok=True)
+
+
 # Raw frames into the archive
 
 
 def archive_raw(archive: Archive, path: Path) -> tuple[Path, FrameInfo]:
     """Put a complete raw frame into the archive, unless it is there; its path there.
 
-    The frame is linked if nobody may write to it any more, else copied: a link shares its bytes
-    with the sender. Another frame of the same name and night gets the suffix '_2', '_3', ...
+    The frame is copied, not linked: a link shares its bytes with the sender, whose next frame of
+    this name may be written into them. Another frame of the same name and night gets the suffix
+    '_2', '_3', ...
 
     Raises
     ------
@@ -546,11 +554,7 @@ def _sha256(path: Path) -> str:
 
 
 def _place(path: Path, target: Path) -> bool:
-    """Link or copy a file to a name that is still free, read-only; False if the name is taken."""
-    with contextlib.suppress(OSError):
-        if not path.stat().st_mode & 0o222:
-            os.link(path, target)
-            return True
+    """Copy a file to a name that is still free, read-only; False if the name is taken."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         shutil.copyfile(path, temporary)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -63,12 +65,30 @@ def test_wrong_usage_and_missing_folders_are_told_in_a_line_with_code_2(tmp_path
         ("live", "--incoming", tmp_path / "none", "--archive", tmp_path / "archive"),
         ("live", "--incoming", tmp_path, "--archive", tmp_path / "archive"),
         ("info", tmp_path / "none.fits"),
+        ("replay", tmp_path, "--into", tmp_path / "empty"),
         ("simulate", tmp_path, "--mode", "400_M9"),
+        ("simulate", tmp_path, "--night", "2026"),
+        ("live", "--incoming", tmp_path, "--archive", tmp_path / "a", "--port", "99999"),
     ):
         done = run(*arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr and done.stderr.strip()
         assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_line(night, tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    (tmp_path / "in").mkdir()
+    for arguments in (
+        ("reduce", night, "--output", taken),
+        ("live", "--incoming", tmp_path / "in", "--archive", taken / "archive"),
+        ("replay", night, "--into", taken),
+        ("simulate", taken),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2 and done.stdout == "", arguments
+        assert len(done.stderr.strip().splitlines()) == 1 and "must be a folder" in done.stderr
 
 
 def test_wrong_settings_are_told_with_what_is_allowed(night, tmp_path):
@@ -108,9 +128,12 @@ def test_reduce_ends_with_code_1_if_a_file_fails(night, tmp_path):
 def test_products_inside_the_night_are_not_taken_for_raw_frames(night, tmp_path):
     folder = tmp_path / "night"
     shutil.copytree(night, folder, ignore=shutil.ignore_patterns("truth*", "*quartz*"))
-    for _ in range(2):
-        done = run("reduce", folder, "--output", folder / "out")
-        assert done.returncode == 0, done.stdout
+    for out in (folder, folder / "out"):
+        for _ in range(2):
+            done = run("reduce", folder, "--output", out)
+            assert done.returncode == 0, done.stdout
+        assert list((out / "REDUCED").iterdir())
+        shutil.rmtree(out / "REDUCED")
 
 
 def test_a_terminal_shows_progress(night, tmp_path):
@@ -209,3 +232,33 @@ def test_workers_do_not_outlive_a_killed_command(tmp_path):
     child.wait()
     child.stdout.close()
     assert ends(child.pid)
+
+
+def test_the_page_does_not_outlive_a_killed_command(tmp_path):
+    pytest.importorskip("voila", reason="the live page needs the extra 'dashboards'")
+    (tmp_path / "in").mkdir()
+    command = [*COMMAND, "live", "--incoming", tmp_path / "in", "--archive", tmp_path / "archive"]
+    child = subprocess.Popen(
+        [*map(str, command), "--port", "0", "--jobs", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    told = [child.stdout.readline(), child.stdout.readline()]
+    child.kill()
+    child.wait()
+    address = re.search(r"127\.0\.0\.1:(\d+)", told[1])
+    assert address and wait_until_closed(int(address[1]))
+    child.stdout.close()
+
+
+def wait_until_closed(port, seconds=30):
+    """Whether nobody listens at a port of this machine any more."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return True
+        time.sleep(0.1)
+    return False

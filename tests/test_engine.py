@@ -272,8 +272,12 @@ def test_what_a_killed_engine_was_at_is_done_at_the_next_start(night, incoming, 
     path, info = archive_raw(archive, science_of(night)[0])
     row = archive.add_raw(path, info)
     archive.set_state(row.id, "reducing")
+    torn = archive.folder(info.night, "REDUCED") / ".a1b2c3d4.part"
+    torn.parent.mkdir()
+    torn.write_bytes(b"SIMPLE  =")
     with Live(archive, incoming) as live:
         live.wait_for(lambda: archive.file(row.id).state == "provisional")
+    assert not torn.exists()
 
 
 def test_other_settings_are_another_plan(night, incoming, archive):
@@ -356,12 +360,16 @@ def test_a_raw_frame_is_copied_read_only_and_its_source_left_alone(night, archiv
     assert [p.name for p in path.parent.iterdir()] == ["0001_bias.fits"]
 
 
-def test_a_raw_frame_that_nobody_may_write_is_linked(night, archive, tmp_path):
+def test_an_archived_frame_stays_what_it_was_when_its_source_is_written_over(
+    night, archive, tmp_path
+):
     source = tmp_path / "0001_bias.fits"
     shutil.copy(night / "0001_bias.fits", source)
     source.chmod(0o444)
     path, _ = archive_raw(archive, source)
-    assert path.samefile(source)
+    source.chmod(0o644)
+    source.write_bytes(b"another frame")
+    assert path.read_bytes() == (night / "0001_bias.fits").read_bytes()
 
 
 def test_an_equal_frame_is_recognised_and_another_of_the_name_kept_apart(night, archive, tmp_path):

@@ -164,6 +164,17 @@ def test_masters_grow_when_no_more_frames_come_and_science_is_not_done_again(inf
     assert night.do_all() == [] and night.planner.n_to_do == 0
 
 
+def test_frames_that_come_while_their_master_is_made_are_in_the_next_one(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    step = night.planner.next_step()
+    late = night.add("bias")
+    night.do(step)
+    assert late not in step.frames and late.recorded == ""
+    night.now += 11
+    assert len(night.planner.next_step().frames) == 3
+
+
 def test_a_bias_that_lands_late_renews_flat_and_science_once(info):
     night = Night(info)
     night.add("flat", n=2)

@@ -205,6 +205,17 @@ def test_many_frames_at_once_are_all_told(folder, frame, watching):
     assert watch.names() == [f"{number:04d}.fits" for number in range(100)]
 
 
+def test_a_folder_may_be_named_from_where_we_stand(folder, frame, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    for name in (folder.name, f"../{folder.parent.name}/{folder.name}"):
+        watch = Watch(name)
+        time.sleep(0.6)
+        (folder / "a.fits").unlink(missing_ok=True)
+        shutil.copy(frame, folder / "a.fits")
+        watch.wait_for(1)
+        watch.end()
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(GoodmanError, match="must be a folder"):
         next(watch_folder(tmp_path / "none", threading.Event()))

@@ -133,17 +133,18 @@ class FrameList(Component):
 .top { display: grid; gap: 8px; padding: 10px 12px; border-bottom: 1px solid var(--gl-line); }
 .top input { width: 100%; }
 .list { overflow-y: auto; flex: 1; min-height: 0; outline-offset: -2px !important; }
-.row { display: grid; grid-template-columns: 1fr auto; gap: 0 10px; padding: 5px 12px 6px;
+.row { display: grid; grid-template-columns: minmax(0, 1fr) auto auto; gap: 0 10px;
+  padding: 5px 12px 6px;
   cursor: pointer;
   border-bottom: 1px solid var(--gl-line); border-left: 3px solid transparent; }
 .row:hover { background: var(--gl-raised); }
 .row[aria-selected=true] { background: var(--gl-select); border-left-color: var(--gl-accent); }
 .file { font-family: var(--gl-mono); font-size: 12px; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
-.what { font-size: 11.5px; color: var(--gl-dim); overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; }
+.what { grid-column: 1 / 3; font-size: 11.5px; color: var(--gl-dim); overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap; }
 .what b { color: var(--gl-text); font-weight: 600; }
-.row .state { justify-self: end; }
+.row .state { grid-column: 2 / 4; justify-self: end; }
 .time { font-family: var(--gl-mono); font-size: 11.5px; color: var(--gl-dim); text-align: right; }
 .night { padding: 4px 12px 3px 15px; font-size: 11px; letter-spacing: .04em;
   color: var(--gl-dim); background: var(--gl-raised);
@@ -207,7 +208,7 @@ export function render({ model, el }) {
     node.dataset.id = row.id; node.dataset.state = row.state; node.setAttribute('role', 'option');
     const what = make('div', 'what');
     if (row.object) what.append(make('b', null, row.object), ' · ');
-    what.append(row.details);
+    what.append(row.details); what.title = what.textContent;
     const file = make('div', 'file', row.file); file.title = row.file;
     node.append(file, make('span', 'state ' + row.state, row.state), what, make('span', 'time',
       row.time));
@@ -243,8 +244,9 @@ export function render({ model, el }) {
     follow.textContent = model.follow ? 'following' : 'follow';
     news.hidden = model.n_new === 0;
     news.textContent = model.n_new === 1 ? '1 new frame' : `${model.n_new} new frames`;
+    const frames = model.n_frames === 1 ? '1 frame' : `${model.n_frames} frames`;
     count.textContent = model.n_frames === 0 ?
-      '' : `${model.n_frames} frames · ${model.page + 1}/${model.n_pages}`;
+      '' : `${frames} · ${model.page + 1}/${model.n_pages}`;
     newer.disabled = model.page === 0; older.disabled = model.page >= model.n_pages - 1;
   };
   model.on('rows', draw);

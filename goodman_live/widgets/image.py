@@ -183,8 +183,8 @@ class ImageControls(Component):
 
     _css = """
 .bar { height: 36px; gap: 6px; padding-right: 10px; justify-content: flex-end; }
-select { padding: 2px 2px; font-size: 12px; }
-input { width: 72px; text-align: right; font-family: var(--gl-mono); font-size: 11.5px;
+select { padding: 2px 2px; font-size: 12px; max-width: 84px; }
+input { width: 68px; text-align: right; font-family: var(--gl-mono); font-size: 11.5px;
   padding: 3px 5px; }
 """
     _esm = """
@@ -223,7 +223,7 @@ class ImageView(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self.image = np.zeros((1, 1), dtype=np.float32)
-        self.controls = ImageControls(sizing_mode="fixed", width=462, height=36)
+        self.controls = ImageControls(sizing_mode="fixed", width=408, height=36)
         self._unit = ""
         self._equal_aspect = False
         self._home: dict[str, tuple[float, float]] = {}

@@ -31,7 +31,7 @@ ARCHIVE_VARIABLE = "GOODMAN_LIVE_ARCHIVE"
 THEME_VARIABLE = "HTTP_X_GOODMAN_THEME"
 RAW, MASTER, REDUCED, EXTRACTED, CALIBRATED = range(5)
 IMAGE_DELAY_SECONDS = 0.1
-TABS = ("Reduced image", "Raw image", "Header")
+TABS = ("Reduced", "Raw", "Header")
 
 
 class TopBar(Component):
@@ -179,12 +179,14 @@ class LowerBar(Component):
 
     tab = param.Selector(default=TABS[0], objects=list(TABS), doc="what is shown")
     caption = param.String(doc="name of the file shown")
+    instead = param.Boolean(default=False, doc="whether it is not what the tab says")
     tabs = param.List(default=list(TABS), constant=True, doc="what may be shown")
 
     _css = """
 .bar { height: 36px; padding: 0 12px; }
 .caption { font-family: var(--gl-mono); font-size: 11.5px; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }
+.caption.instead { color: var(--gl-warn); }
 .segments { flex: none; }
 """
     _esm = """
@@ -205,8 +207,10 @@ export function render({ model }) {
       button.setAttribute('aria-selected', button.textContent === model.tab);
     }
     caption.textContent = model.caption; caption.title = model.caption;
+    caption.classList.toggle('instead', model.instead);
   };
-  model.on('tab', show); model.on('caption', show); show();
+  for (const name of ['tab', 'caption', 'instead']) model.on(name, show);
+  show();
   bar.append(tabs, caption);
   return bar;
 }
@@ -546,13 +550,14 @@ class LivePage(pn.viewable.Viewer):
         tab = self.lower.tab
         self._switch(header=tab == "Header")
         if self.following.selected is None:
-            self._lower_note("")
+            self._lower_note("The image of a frame appears here as soon as it arrives.")
             return
         image = image_among(self.products)
-        shown = {"Reduced image": image or self.frame, "Raw image": self.frame}.get(
+        shown = {"Reduced": image or self.frame, "Raw": self.frame}.get(
             tab, spectrum_among(self.products) or image or self.frame
         )
-        instead = tab == "Reduced image" and image is None
+        instead = tab == "Reduced" and image is None
+        self.lower.instead = instead
         self.lower.caption = ("raw, not reduced: " if instead else "") + shown.file_name
         wanted = (tab, shown.id, shown.last_modified if shown.data_type != RAW else "")
         if wanted == self._pictured:
