@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -422,12 +423,22 @@ def _live(options: argparse.Namespace) -> int:
     incoming = _existing_folder(options.incoming, "--incoming")
     settings = _read_settings(options.settings)
     _writable_folder(options.archive, "--archive")
-    stop = _stopped_by_signals()
     port = None if options.no_dashboard else options.port
+    _refuse_taken(port)
+    stop = _stopped_by_signals()
     _run_live(
         incoming, options.archive, stop, settings, jobs=options.jobs, port=port, poll=options.poll
     )
     return 0
+
+
+def _refuse_taken(port: int | None) -> None:
+    """Refuse a port on which something answers already."""
+    if not port:
+        return
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise GoodmanError(f"Port {port} is taken; choose another one with --port.")
 
 
 def _stopped_by_signals() -> threading.Event:

@@ -224,6 +224,8 @@ class _Reader:
         camera_angle = self.number("CAM_TARG", 0.0)
         grating_angle = self.number("GRT_TARG", 0.0)
         technique = "spectroscopy" if lines and abs(camera_angle) > 1.0 else "imaging"
+        if not lines and "NO_GRATING" not in grating:
+            self.decided.append(f"Imaging: {grating} is no grating that is known.")
         kind = self.kind(technique)
         start, end = self.times()
         slit = canonical(self.text("SLIT", "NO_MASK"))
@@ -254,7 +256,7 @@ class _Reader:
             read_noise=read_noise,
             saturation=instruments.saturation_level(camera, gain, read_noise),
             lamps=self.lamps(kind),
-            exposure=self.number("EXPTIME", 0.0),
+            exposure=self.exposure(),
             exposure_start=start,
             exposure_end=end,
             ra=self.text("OBSRA", self.text("RA")),
@@ -301,6 +303,12 @@ class _Reader:
         if key in ("GAIN", "RDNOISE") and value <= 0:
             raise FrameError(f"{self.file_name}: {key} must be above 0, not {value:g}.")
         return value
+
+    def exposure(self) -> float:
+        seconds = self.number("EXPTIME", 0.0)
+        if not 0.0 <= seconds < 1e5:
+            raise FrameError(f"{self.file_name}: EXPTIME must be 0 to 100,000 s, not {seconds:g}.")
+        return seconds
 
     def positive(self, key: str) -> float | None:
         value = self.number(key, -1.0)
@@ -409,7 +417,7 @@ class _Reader:
                 f"{self.file_name}: DATE-OBS must be a time such as 2018-02-05T04:12:05.277, "
                 f"not {text!r}."
             ) from None
-        exposure = timedelta(seconds=max(self.number("EXPTIME", 0.0), 0.0))
+        exposure = timedelta(seconds=self.exposure())
         opened = self._gps_time("OPENTIME", start)
         start = opened or start
         return start, self._gps_time("CLOSETIM", start + exposure) or start + exposure

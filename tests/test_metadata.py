@@ -526,3 +526,15 @@ def test_the_setup_says_in_words_what_was_used():
 )
 def test_the_width_of_a_slit_is_read_from_its_name(slit, width):
     assert read(with_values(header(), SLIT=slit)).slit_width == width
+
+
+@pytest.mark.parametrize("seconds", [-3.0, 1e9])
+def test_an_absurd_exposure_time_is_refused(seconds):
+    with pytest.raises(FrameError, match="EXPTIME must be 0 to 100,000 s"):
+        read(with_values(header(), EXPTIME=seconds))
+
+
+def test_a_grating_that_is_not_known_is_said_to_be_an_image():
+    info = read(with_values(header(), GRATING="SYZY_1234"))
+    assert info.technique == "imaging"
+    assert any("no grating that is known" in sentence for sentence in info.decided)

@@ -19,6 +19,8 @@ from ..io import info_of
 from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
 
+SMALLEST = 3  # rows and columns that a frame must have to be reduced
+
 
 class OverscanSettings(Settings):
     """How the bias level of each frame is taken from its prescan."""
@@ -100,12 +102,18 @@ def _level_along_rows(prescan: np.ndarray, order: int) -> np.ndarray:
 def trim_frame(ccd: CCDData) -> CCDData:
     """Cut a frame to the columns and rows that can see light.
 
-    The section follows from camera, binning and read-out window, never from TRIMSEC.
+    The section follows from camera, binning and read-out window, never from TRIMSEC. Raises
+    FrameError if too little is left.
     """
     from ..instruments import lit_section
 
     section = lit_section(Geometry.from_cards(ccd.header), ccd.shape)
     cut = cut_frame(ccd, section)
+    if min(cut.shape) < SMALLEST:
+        raise FrameError(
+            f"{ccd.header['GSP_ONAM']} must have at least {SMALLEST} rows and columns that can see "
+            f"light; its window has {cut.shape[0]} x {cut.shape[1]}."
+        )
     cards = {"GSP_TRIM": to_fits_section(section)}
     record_step(cut.header, "trim_frame", letter="t", cards=cards)
     return cut
@@ -162,7 +170,8 @@ def subtract_bias(ccd: CCDData, bias: CCDData) -> CCDData:
     result.data = ccd.data - bias.data[section]
     result.uncertainty = StdDevUncertainty(bias.uncertainty.array[section].copy())
     name = bias.header.get("GSP_FNAM", "master bias")
-    cards = {"GSP_BIAS": name}
+    n_frames = bias.header.get("GSP_NCOM", "?")
+    cards = {"GSP_BIAS": (name, f"master bias, of {n_frames} frames")}
     if "GSP_RDNM" in bias.header:
         cards["GSP_RDNM"] = (bias.header["GSP_RDNM"], bias.header.comments["GSP_RDNM"])
     record_step(result.header, "subtract_bias", letter="z", inputs={"bias": name}, cards=cards)

@@ -196,7 +196,11 @@ def divide_by_flat(ccd: CCDData, flat: CCDData) -> CCDData:
     variance += (result.data * flat.uncertainty.array[section] / response) ** 2
     result.uncertainty = StdDevUncertainty(np.sqrt(variance))
     name = flat.header.get("GSP_FNAM", "master flat")
-    cards = {"GSP_FLAT": name, "GSP_NORM": flat.header["GSP_NORM"]}
+    n_frames = flat.header.get("GSP_NCOM", "?")
+    cards = {
+        "GSP_FLAT": (name, f"master flat, of {n_frames} frames"),
+        "GSP_NORM": flat.header["GSP_NORM"],
+    }
     record_step(result.header, "divide_by_flat", letter="f", inputs={"flat": name}, cards=cards)
     kept = quality_of(flat)[section] & ~np.uint16(Quality.SATURATED)
     return with_quality(result, quality_of(ccd) | kept)

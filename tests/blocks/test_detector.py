@@ -160,3 +160,8 @@ def test_the_read_noise_measured_on_the_bias_is_preferred_to_the_header():
     done = correct_gain(subtract_bias(frame, bias))
     assert done.header["GSP_RDNO"] == pytest.approx(3.9, abs=0.15)
     assert [s["step"] for s in steps_of(done.header)][-2:] == ["subtract_bias", "correct_gain"]
+
+
+def test_a_window_that_sees_no_light_is_refused_in_words():
+    with pytest.raises(FrameError, match="at least 3 rows and columns"):
+        trim_frame(subtract_overscan(raw_frame(np.zeros((40, 20)))))
