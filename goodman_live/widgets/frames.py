@@ -54,7 +54,7 @@ def is_in_beam(name: str) -> bool:
 
 def row_of(frame: FileRow) -> dict[str, object]:
     """What the list shows of one frame, as plain values for the page."""
-    grating = frame.grating if is_in_beam(frame.grating) else ""
+    grating = frame.grating.removesuffix("_SYZY") if is_in_beam(frame.grating) else ""
     details = [frame.kind, grating, seconds(frame.exposure) if frame.exposure else ""]
     return {
         "id": frame.id,
