@@ -14,7 +14,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from ..errors import FrameError
 from ..history import record_step, start_header
-from ..instruments import Geometry, to_fits_section
+from ..instruments import Geometry, lit_section, to_fits_section
 from ..io import info_of
 from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
@@ -105,8 +105,6 @@ def trim_frame(ccd: CCDData) -> CCDData:
     The section follows from camera, binning and read-out window, never from TRIMSEC. Raises
     FrameError if too little is left.
     """
-    from ..instruments import lit_section
-
     section = lit_section(Geometry.from_cards(ccd.header), ccd.shape)
     cut = cut_frame(ccd, section)
     if min(cut.shape) < SMALLEST:

@@ -20,6 +20,7 @@ from ..errors import CalibrationMissing
 from ..history import record_step
 from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
+from .detector import match_section
 
 CHUNK_PIXELS = 500_000  # stack values held at once: they fit a core's cache
 SAMPLE_PIXELS = 200_000  # pixels that the noise is measured on
@@ -186,8 +187,6 @@ def divide_by_flat(ccd: CCDData, flat: CCDData) -> CCDData:
     FrameError
         If the flat does not cover the frame.
     """
-    from .detector import match_section
-
     section = match_section(ccd, flat, "flat")
     response = flat.data[section]
     result = ccd.copy()
