@@ -4,8 +4,8 @@
 
 Starts `goodman-live live` on an empty archive, opens its page in headless Chromium, replays
 NIGHT into the watched folder, and waits for each spectrum's name to stand in the DOM. The
-last byte's time is the modification time of the file in the watched folder; the DOM's is
-taken by a MutationObserver in the page, by the same clock. Prints JSON.
+last byte's time is the modification time of the file in the watched folder; the DOM is looked
+at every 10 ms by a script in the page, by the same clock. Prints JSON.
 """
 
 from __future__ import annotations

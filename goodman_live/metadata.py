@@ -18,7 +18,6 @@ from . import instruments
 from .errors import FrameError
 from .instruments import Geometry
 
-KINDS = ("bias", "flat", "arc", "spectrum", "image", "focus", "acquisition", "dark", "unknown")
 CALIBRATION_KINDS = ("bias", "flat")
 
 _KIND_OF_OBSTYPE = {
@@ -66,6 +65,8 @@ _NO_PROPOSAL = {"", "NONE", "0"}
 class FrameInfo:
     """One raw frame, decided from its header and shape.
 
+    `kind` is bias, flat, arc, spectrum, image, focus, acquisition, dark or unknown; `technique`
+    is spectroscopy or imaging.
     Angles in degrees, gain in electron/adu, read noise in electrons (both as the header
     says), saturation in adu, times in UTC, slit width in arcsec. `decided` lists, in plain
     sentences, the decisions that the header alone did not settle.

@@ -179,7 +179,7 @@ def reduce_arc(
     table = extract_arc(image, trace)
     table["sky"] = np.zeros(len(table)) * u.electron
     solution, reasons = _solve([table], info, info, settings)
-    spectrum = _finish_spectrum(table, solution, [info.file_name], raw.header, trace)
+    spectrum = _finish_spectrum(table, solution, [info.file_name], trace)
     # Without a master bias an arc loses nothing: its prescan level is gone, its lines stay.
     return Products(image, name, (spectrum,), tuple(reasons))
 
@@ -240,7 +240,7 @@ def reduce_spectrum(
             shift = table.meta["header"]["GSP_WZPT"]
             reasons = [f"{r} The sky moved them by {shift:+.1f} Angstrom." for r in reasons]
         skipped += [r for r in reasons if r not in skipped]
-        spectra.append(_finish_spectrum(table, solution, names, raw.header, trace))
+        spectra.append(_finish_spectrum(table, solution, names, trace))
     return Products(image, name, tuple(spectra), tuple(skipped))
 
 
@@ -356,7 +356,6 @@ def _finish_spectrum(
     table: QTable,
     solution: WavelengthSolution,
     arcs: Sequence[str],
-    raw_header: fits.Header,
     trace: Trace,
 ) -> Spectrum:
     """Put wavelengths to an extracted spectrum and make its linear copy."""

@@ -169,3 +169,10 @@ def test_a_story_survives_in_an_image_product(header, tmp_path):
         assert steps_of(fits.getheader(tmp_path / "a.fits", number)) == [
             {"step": "subtract_overscan"}
         ]
+
+
+def test_only_the_cards_of_a_compressed_file_are_left_out():
+    raw = fits.Header([("ZD", 31.5), ("ZIMAGE", True), ("ZNAXIS1", 2071), ("ZCMPTYPE", "RICE_1")])
+    kept = start_header(raw, "0001_x.fits.fz")
+    assert kept["ZD"] == 31.5
+    assert not {"ZIMAGE", "ZNAXIS1", "ZCMPTYPE"} & set(kept)
