@@ -1,5 +1,6 @@
 # make demo   a simulated night arrives in your browser
 # make test   install what the tests need and pass them
+# make accuracy   measure how right the numbers are and write docs/accuracy.md
 # make env    only build the environment, in .venv/
 # Nothing outside this folder is written, but the caches of pip and, for `make test` as root,
 # Debian's Chromium.
@@ -9,13 +10,16 @@ BIN := .venv/bin
 STAMP := .venv/.installed-
 SHELL := /bin/bash
 
-.PHONY: demo test lint env chromium clean
+.PHONY: demo test accuracy lint env chromium clean
 
 demo: $(STAMP)dashboards
 	$(BIN)/goodman-live demo $(DEMO)
 
 test: $(STAMP)test $(STAMP)arcs chromium lint
 	$(BIN)/python -m pytest $(TESTS)
+
+accuracy: $(STAMP)accuracy $(STAMP)arcs
+	$(BIN)/python -m benchmarks.accuracy
 
 lint: $(STAMP)test
 	$(BIN)/ruff check .
