@@ -130,13 +130,20 @@ class Step:
         return self.item.task
 
 
-def task_of(info: FrameInfo) -> str:
-    """What is done with a frame: 'bias', 'flat', 'arc', 'image', 'spectrum' or '' (nothing)."""
+def task_of(info: FrameInfo, technique: str = "default") -> str:
+    """What is done with a frame: 'bias', 'flat', 'arc', 'image', 'spectrum' or '' (nothing).
+
+    `technique` is the setting: 'imaging' makes images only, 'spectroscopy' takes whatever is seen
+    through a grating for a spectrum.
+    """
     if info.kind in ("bias", "flat"):
         return info.kind
     if info.kind in ("dark", "unknown"):
         return ""
-    if info.technique == "imaging" or info.kind in ("image", "acquisition"):
+    dispersed = info.technique == "spectroscopy"
+    if info.kind in ("image", "acquisition"):
+        return "spectrum" if dispersed and technique == "spectroscopy" else "image"
+    if not dispersed or (info.kind == "spectrum" and technique == "imaging"):
         return "image"
     if info.kind == "focus":
         return "arc" if set(info.lamps) & set(ARC_LAMPS) else "image"
@@ -189,6 +196,7 @@ class Planner:
     def add(self, frame: Frame) -> None:
         """Take in one raw frame."""
         self.frames[frame.id] = frame
+        frame.task = task_of(frame.info, self.settings.technique)
         if frame.task in _MASTER_NAMES:
             if not self.is_ignored(frame.task):
                 self._join(frame)

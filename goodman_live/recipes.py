@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import param
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
@@ -67,6 +68,14 @@ class ReductionSettings(
     OverscanSettings,
 ):
     """All settings of a reduction, each declared beside its block."""
+
+    group = "General"
+    technique = param.Selector(
+        default="default",
+        objects=["default", "spectroscopy", "imaging"],
+        doc="Reduce by what each frame's set-up is, or whatever has a grating as a spectrum, or "
+        "objects as images only.",
+    )
 
 
 @dataclass(frozen=True)

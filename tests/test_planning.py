@@ -229,3 +229,17 @@ def test_the_task_follows_from_kind_technique_and_lamps(info):
     assert task_of(replace(info, kind="spectrum", technique="imaging")) == "image"
     assert task_of(replace(info, kind="acquisition")) == "image"
     assert task_of(replace(info, kind="dark")) == task_of(replace(info, kind="unknown")) == ""
+
+
+def test_the_technique_of_the_settings_decides_what_is_seen_through_a_grating(info):
+    acquisition = replace(info, kind="acquisition")
+    assert [task_of(info, t) for t in ("default", "spectroscopy", "imaging")] == [
+        "spectrum",
+        "spectrum",
+        "image",
+    ]
+    assert task_of(acquisition) == "image"
+    assert task_of(acquisition, "spectroscopy") == "spectrum"
+    assert task_of(replace(acquisition, technique="imaging"), "spectroscopy") == "image"
+    night = Night(info, technique="imaging")
+    assert night.add("spectrum").task == "image"
