@@ -6,6 +6,8 @@ the yardstick means more than the seconds, which depend on the machine.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import multiprocessing
 import os
 import resource
@@ -19,6 +21,7 @@ import numpy as np
 
 SIZES = {"2071 x 948 (2x2)": (2, 948), "4142 x 1896 (1x1)": (1, 1896)}
 N_BIAS = 10
+STACKS = {"21 x 2071 x 200 (2x2)": (2, 200, 21), "12 x 4142 x 1896 (1x1)": (1, 1896, 12)}
 
 
 def run(repeats: int = 3) -> dict[str, dict[str, float]]:
@@ -62,11 +65,10 @@ def measure_chain(folder: Path, binning: int, n_rows: int, repeats: int) -> dict
 
     def chain(**changes: Any) -> None:
         masters = {role: io.read_image(folder / f"{role}.fits") for role in ("bias", "flat")}
-        arcs = [io.read_image(folder / "arc.fits")]
         made = recipes.reduce_spectrum(
             io.read_raw(folder / "raw.fits"),
             **masters,
-            arcs=arcs,
+            arcs=map(io.read_image, [folder / "arc.fits"]),
             settings=recipes.ReductionSettings(**changes),
         )
         io.write_image(made.image, folder / made.image_name)
@@ -74,7 +76,7 @@ def measure_chain(folder: Path, binning: int, n_rows: int, repeats: int) -> dict
             io.write_spectrum(spectrum.table, spectrum.linear, folder / spectrum.name)
 
     fractional = _best(chain, repeats)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = _peak_memory()
     optimal = _best(lambda: chain(extraction_type="optimal"), repeats)
     return {
         "chain_seconds": fractional,
@@ -100,6 +102,101 @@ def measure_yardstick(folder: Path, binning: int, n_rows: int, repeats: int) -> 
     }
 
 
+def run_masters(repeats: int = 3, biases: Sequence[Path] = ()) -> dict[str, dict[str, float]]:
+    """Measure the combination of frames beside `ccdproc.combine`, where that is installed.
+
+    The frames of a stack of as many are the real `biases`, if given; else they are simulated.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("spawn")
+    works = [measure_combine, measure_master]
+    if importlib.util.find_spec("ccdproc"):
+        works.append(measure_ccdproc)
+    results = {}
+    for name, (binning, n_rows, n_frames) in STACKS.items():
+        figures = {}
+        with tempfile.TemporaryDirectory() as folder:
+            paths = list(biases)
+            if len(paths) != n_frames:
+                with context.Pool(1) as pool:
+                    job = (Path(folder), binning, n_rows, n_frames)
+                    paths = pool.apply(write_biases, job)
+            for work in works:
+                with context.Pool(1) as pool:
+                    figures |= pool.apply(work, (paths, repeats))
+        for method in ("mean", "median"):
+            if f"ccdproc_{method}_seconds" in figures:
+                ratio = figures[f"ccdproc_{method}_seconds"] / figures[f"{method}_seconds"]
+                figures[f"ccdproc_to_{method}"] = ratio
+        results[name] = figures
+    return results
+
+
+def write_biases(folder: Path, binning: int, n_rows: int, n_frames: int) -> list[Path]:
+    """Simulated raw biases in `folder`."""
+    from . import simulate
+
+    setup = simulate.SetUp.preset("400_M2", x_binning=binning, y_binning=binning, n_rows=n_rows)
+    paths = [folder / f"bias_{number:02d}.fits" for number in range(n_frames)]
+    for number, path in enumerate(paths):
+        simulate.write_raw(simulate.simulate_bias(setup, seed=number)[0], path)
+    return paths
+
+
+def measure_combine(paths: Sequence[Path], repeats: int) -> dict[str, float]:
+    """Frames in memory to their clipped mean, and to their median."""
+    from . import io
+    from .blocks.stack import Stack, combine
+
+    frames = [io.read_raw(path).data for path in paths]
+
+    def once(method: str) -> None:
+        with Stack() as stack:
+            for frame in frames:
+                stack.append(frame)
+            combine(stack, 3.5, method=method)
+
+    methods = ("mean", "median")
+    return {f"{m}_seconds": _best(functools.partial(once, m), repeats) for m in methods}
+
+
+def measure_master(paths: Sequence[Path], repeats: int) -> dict[str, float]:
+    """Files to a master bias, with all that belongs to it; with peak memory."""
+    from . import io, recipes
+
+    seconds = _best(lambda: recipes.make_master_bias(map(io.read_raw, paths)), repeats)
+    return {"master_bias_seconds": seconds, "master_bias_peak_memory_mb": _peak_memory()}
+
+
+def measure_ccdproc(paths: Sequence[Path], repeats: int) -> dict[str, float]:
+    """`ccdproc.combine` of frames in memory: mean clipped about the median, and median."""
+    import ccdproc
+
+    from . import io
+
+    frames = [io.read_raw(path) for path in paths]
+    clip = {"sigma_clip_low_thresh": 4, "sigma_clip_high_thresh": 4}
+    clip |= {"sigma_clip_func": np.ma.median, "mem_limit": 16e9}
+
+    def once(method: str) -> None:
+        ccdproc.combine(frames, method=method, sigma_clip=True, **clip)
+
+    return {
+        "ccdproc_mean_seconds": _best(lambda: once("average"), 1),
+        "ccdproc_median_seconds": _best(lambda: once("median"), 1),
+        "ccdproc_peak_memory_mb": _peak_memory(),
+    }
+
+
+def _peak_memory() -> float:
+    """Of this process so far [MB]."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what the system counts elsewhere may include the process that started us
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _best(work: Callable[[], Any], repeats: int) -> float:
     seconds = []
     for _ in range(repeats):
@@ -113,6 +210,6 @@ def as_table(results: Mapping[str, Mapping[str, float]]) -> str:
     """The results as text, a line a figure."""
     names: Sequence[str] = list(results)
     keys = list(next(iter(results.values())))
-    lines = [" " * 28 + "".join(f"{name:>20}" for name in names)]
-    lines += [f"{key:28}" + "".join(f"{results[n][key]:20.3f}" for n in names) for key in keys]
+    lines = [" " * 28 + "".join(f"{name:>26}" for name in names)]
+    lines += [f"{key:28}" + "".join(f"{results[n][key]:26.3f}" for n in names) for key in keys]
     return "\n".join(lines)

@@ -22,6 +22,7 @@ class Quality(IntFlag):
     COSMIC_RAY = 16
     NOT_FINITE = 32
     INTERPOLATED = 64
+    DEAD = 128
 
 
 BAD = (
@@ -31,6 +32,7 @@ BAD = (
     | Quality.UNLIT
     | Quality.COSMIC_RAY
     | Quality.NOT_FINITE
+    | Quality.DEAD
 )
 
 

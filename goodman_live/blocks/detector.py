@@ -126,7 +126,7 @@ def cut_frame(ccd: CCDData, section: tuple[slice, slice]) -> CCDData:
     if ccd.uncertainty is not None:
         uncertainty = StdDevUncertainty(ccd.uncertainty.array[section].copy())
     cut = CCDData(ccd.data[section].copy(), uncertainty=uncertainty, unit=ccd.unit, header=header)
-    return with_quality(cut, quality_of(ccd)[section])
+    return cut if ccd.flags is None else with_quality(cut, ccd.flags[section])
 
 
 def match_section(ccd: CCDData, master: CCDData, role: str) -> tuple[slice, slice]:
@@ -164,9 +164,12 @@ def subtract_bias(ccd: CCDData, bias: CCDData) -> CCDData:
         If the master does not cover the frame.
     """
     section = match_section(ccd, bias, "bias")
-    result = ccd.copy()
-    result.data = ccd.data - bias.data[section]
-    result.uncertainty = StdDevUncertainty(bias.uncertainty.array[section].copy())
+    result = CCDData(
+        ccd.data - bias.data[section],
+        uncertainty=StdDevUncertainty(bias.uncertainty.array[section].copy()),
+        unit=ccd.unit,
+        header=ccd.header.copy(),
+    )
     name = bias.header.get("GSP_FNAM", "master bias")
     n_frames = bias.header.get("GSP_NCOM", "?")
     cards = {"GSP_BIAS": (name, f"master bias, of {n_frames} frames")}
@@ -187,16 +190,17 @@ def correct_gain(ccd: CCDData) -> CCDData:
     gain = float(header["GAIN"])
     read_noise = float(header.get("GSP_RDNM", header["RDNOISE"]))
     data = ccd.data * np.float32(gain)
-    variance = np.maximum(data, 0.0) + np.float32(read_noise**2)
+    variance = np.maximum(data, 0.0)
+    variance += np.float32(read_noise**2)
     if ccd.uncertainty is not None:
-        variance += (ccd.uncertainty.array * gain) ** 2
+        noise = ccd.uncertainty.array * np.float32(gain)
+        variance += np.square(noise, out=noise)
     cards = {
         "BUNIT": "electron",
         "GSP_GAIN": (gain, "gain applied [electron/adu]"),
         "GSP_RDNO": (read_noise, "read noise in the uncertainty [electron]"),
     }
     record_step(header, "correct_gain", cards=cards)
-    result = CCDData(
-        data, uncertainty=StdDevUncertainty(np.sqrt(variance)), unit=u.electron, header=header
-    )
+    error = np.sqrt(variance, out=variance)
+    result = CCDData(data, uncertainty=StdDevUncertainty(error), unit=u.electron, header=header)
     return with_quality(result, quality_of(ccd))

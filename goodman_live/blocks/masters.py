@@ -1,38 +1,45 @@
 """Master bias and master flat: many frames into one, with noise and mask.
 
-Frames are combined pixel by pixel: values far from the median are left out and the rest
-averaged. The noise of the result is measured, not assumed.
+Frames come one by one and need not be in memory together. The noise of the result is that
+of the frames, as their differences (bias) or their photons (flat) tell it, checked against
+how far they scatter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import param
 from astropy import units as u
+from astropy.io.fits import Header
 from astropy.nddata import CCDData, StdDevUncertainty
-from scipy.special import ndtri
 
 from ..errors import CalibrationMissing
 from ..history import record_step
 from ..quality import Quality, flag, quality_of, with_quality
 from ..settings import Settings
 from .detector import match_section
+from .stack import Stack, combine
 
-CHUNK_PIXELS = 500_000  # stack values held at once: they fit a core's cache
 SAMPLE_PIXELS = 200_000  # pixels that the noise is measured on
+HOT_DEVIATION = 5.0  # times the noise of one bias
+DEAD_RESPONSE = 0.5  # of the pixels beside it
+UNLIT_LEVEL = 0.2  # of the lit rows' light in the same columns
+DARK_COLUMN = 0.02  # of the light in bright columns
+ROWS_AT_ONCE = 100
+NEIGHBOURS = 16  # columns whose median a pixel is compared with
 
 
-class BiasSettings(Settings):
-    """Which bias frames make a master, and how."""
+class CombineSettings(Settings):
+    """How the frames of a master are combined."""
 
     group = "Calibrations"
-    ignore_bias = param.Boolean(default=False, doc="Reduce without a master bias.")
-    min_bias_files = param.Integer(
-        default=10, bounds=(2, 1000), doc="Smallest number of bias frames that make a master."
+    combine_method = param.Selector(
+        default="mean",
+        objects=["mean", "median"],
+        doc="The mean of the values near the median, or the median (noisier by up to a quarter).",
     )
     combine_clip = param.Number(
         default=4.0,
@@ -41,53 +48,147 @@ class BiasSettings(Settings):
     )
 
 
-def combine_bias(frames: Sequence[CCDData], settings: BiasSettings | None = None) -> CCDData:
+class BiasSettings(CombineSettings):
+    """Which bias frames make a master, and how."""
+
+    ignore_bias = param.Boolean(default=False, doc="Reduce without a master bias.")
+    min_bias_files = param.Integer(
+        default=10, bounds=(2, 1000), doc="Smallest number of bias frames that make a master."
+    )
+
+
+def combine_bias(frames: Iterable[CCDData], settings: BiasSettings | None = None) -> CCDData:
     """Combine trimmed bias frames into a master bias.
 
     Parameters
     ----------
     frames
-        At least two frames (n_rows, n_columns) [adu], overscan subtracted, of one geometry.
+        At least two frames (n_rows, n_columns) [adu], overscan subtracted, of one geometry;
+        taken one by one.
 
     Returns
     -------
     CCDData
-        Clipped mean [adu] with the uncertainty of the mean; header card GSP_RDNM is the read
-        noise measured from the differences of successive frames [electron]. Pixels that
-        deviate from their surroundings by far more than noise are flagged HOT.
+        Clipped mean or median [adu] with its uncertainty; header card GSP_RDNM is the read
+        noise measured from the differences of successive frames [electron]. Flagged HOT are
+        pixels that differ from those beside them by 5 times that noise, and those whose own
+        noise is more than twice the usual.
 
     Raises
     ------
     CalibrationMissing
         If there are fewer than two frames.
+    FrameError
+        If their shapes differ.
     """
     settings = settings or BiasSettings()
-    _refuse_too_few(frames, 2, "bias")
-    data, uncertainty = clipped_mean([f.data for f in frames], settings.combine_clip)
-    header = _header_of_combination(frames)
-    noise = _noise_of_differences(frames)
-    gain = float(header["GAIN"])
-    quality = np.bitwise_and.reduce([quality_of(f) for f in frames])
-    flag(quality, np.abs(data - np.median(data)) > 20 * noise, Quality.HOT)
-    cards = {"GSP_RDNM": (round(noise * gain, 3), "read noise measured on bias [electron]")}
-    record_step(header, "combine_bias", letter="", settings=settings, cards=cards)
-    result = CCDData(data, uncertainty=StdDevUncertainty(uncertainty), unit=u.adu, header=header)
-    return with_quality(result, quality)
+    samples = []
+    with Stack() as stack:
+        inputs = _Inputs(stack)
+        for frame in frames:
+            inputs.add(frame)
+            samples.append(_sample(frame.data))
+            del frame  # or two are in memory while the next one is made
+        if len(samples) < 2:
+            raise CalibrationMissing(f"A master bias needs at least 2 frames, not {len(samples)}.")
+        noise = _noise_of_differences(samples)
+        made = combine(stack, noise, method=settings.combine_method, clip=settings.combine_clip)
+    hot = made.noisy | _deviates(made.data, HOT_DEVIATION * noise)
+    flag(inputs.quality, hot, Quality.HOT)
+    header = inputs.header()
+    cards = {
+        "GSP_RDNM": (
+            round(noise * float(header["GAIN"]), 3),
+            "read noise measured on bias [electron]",
+        ),
+        "GSP_NHOT": (int(hot.sum()), "pixels that deviate or are noisy"),
+    }
+    record_step(header, "combine_bias", settings=settings, cards=cards)
+    uncertainty = StdDevUncertainty(made.error)
+    result = CCDData(made.data, uncertainty=uncertainty, unit=u.adu, header=header)
+    return with_quality(result, inputs.quality)
 
 
-class FlatSettings(Settings):
-    """Which flat frames make a master, and how it is normalised."""
+class SaturationSettings(Settings):
+    """How many saturated pixels a flat may have."""
 
-    group = "Flat Normalization"
-    ignore_flats = param.Boolean(default=False, doc="Reduce without a master flat.")
-    min_flat_files = param.Integer(
-        default=10, bounds=(1, 1000), doc="Smallest number of flat frames that make a master."
-    )
+    group = "General"
     saturation_threshold = param.Number(
         default=1.0,
         bounds=(0.0, 100.0),
         doc="A flat with more than this percentage of saturated pixels is left out.",
     )
+
+
+class FlatSettings(CombineSettings, SaturationSettings):
+    """Which flat frames make a master."""
+
+    group = "Calibrations"
+    ignore_flats = param.Boolean(default=False, doc="Reduce without a master flat.")
+    min_flat_files = param.Integer(
+        default=10, bounds=(1, 1000), doc="Smallest number of flat frames that make a master."
+    )
+
+
+def combine_flats(frames: Iterable[CCDData], settings: FlatSettings | None = None) -> CCDData:
+    """Combine bias-subtracted flat frames into a master flat, not yet normalised.
+
+    Each frame is scaled to the median brightness of all, so that a drifting lamp does not
+    decide what is clipped.
+
+    Parameters
+    ----------
+    frames
+        Frames (n_rows, n_columns) [electron] with uncertainty, of one geometry; taken one by
+        one.
+
+    Raises
+    ------
+    CalibrationMissing
+        If all frames are saturated or dark.
+    FrameError
+        If their shapes differ.
+    """
+    settings = settings or FlatSettings()
+    levels, n_left_out = [], 0
+    relative = 0.0  # sum of the frames' variances, each over the square of its level
+    with Stack() as stack:
+        inputs = _Inputs(stack)
+        for frame in frames:
+            level = _brightness(frame)
+            if level == 0 or saturated_percentage(frame) > settings.saturation_threshold:
+                n_left_out += 1
+                continue
+            inputs.add(frame)
+            levels.append(level)
+            relative += np.square(frame.uncertainty.array / np.float32(level))
+            del frame  # or two are in memory while the next one is made
+        if not levels:
+            raise CalibrationMissing(
+                f"A master flat needs exposures with light and at most "
+                f"{settings.saturation_threshold:g} % of saturated pixels; of {n_left_out} there "
+                "is none."
+            )
+        typical = np.float32(np.median(levels))
+        made = combine(
+            stack,
+            typical * np.sqrt(relative / np.float32(len(levels))),
+            method=settings.combine_method,
+            clip=settings.combine_clip,
+            scales=typical / np.array(levels),
+        )
+    header = inputs.header()
+    cards = {"GSP_NREJ": (n_left_out, "flats left out: saturated or dark")}
+    record_step(header, "combine_flats", settings=settings, cards=cards)
+    uncertainty = StdDevUncertainty(made.error)
+    result = CCDData(made.data, uncertainty=uncertainty, unit=u.electron, header=header)
+    return with_quality(result, inputs.quality)
+
+
+class NormalizationSettings(Settings):
+    """How a master flat is normalised."""
+
+    group = "Flat Normalization"
     flat_normalization = param.Selector(
         default="simple",
         objects=["mean", "simple", "full"],
@@ -98,55 +199,7 @@ class FlatSettings(Settings):
     )
 
 
-def combine_flats(frames: Sequence[CCDData], settings: FlatSettings | None = None) -> CCDData:
-    """Combine bias-subtracted flat frames into a master flat, not yet normalised.
-
-    Each frame is scaled to the median brightness of all, so that a drifting lamp does not
-    decide what is clipped.
-
-    Parameters
-    ----------
-    frames
-        Frames (n_rows, n_columns) [electron] with uncertainty, of one geometry.
-
-    Raises
-    ------
-    CalibrationMissing
-        If all frames are saturated or dark.
-    """
-    settings = settings or FlatSettings()
-    usable = [f for f in frames if saturated_percentage(f) <= settings.saturation_threshold]
-    # The slit may light a small part of the frame: its bright part decides.
-    levels = [float(np.percentile(f.data, 90)) for f in usable]
-    noise = [float(np.median(f.uncertainty.array)) for f in usable]
-    lit = [(f, v) for f, v, n in zip(usable, levels, noise, strict=True) if v > 3 * n]
-    if not lit:
-        raise CalibrationMissing(
-            f"A master flat needs exposures with light and at most "
-            f"{settings.saturation_threshold:g} % of saturated pixels; of {len(frames)} there is "
-            "none."
-        )
-    brightness = float(np.median([v for _, v in lit]))
-    scaled = [f.data * np.float32(brightness / v) for f, v in lit]
-    data, uncertainty = clipped_mean(scaled, 4.0)
-    expected = np.sqrt(sum((f.uncertainty.array * brightness / v) ** 2 for f, v in lit)) / len(lit)
-    header = _header_of_combination([f for f, _ in lit])
-    record_step(
-        header,
-        "combine_flats",
-        settings=settings,
-        cards={"GSP_NREJ": (len(frames) - len(lit), "flats left out: saturated or dark")},
-    )
-    result = CCDData(
-        data,
-        uncertainty=StdDevUncertainty(np.maximum(uncertainty, expected)),
-        unit=u.electron,
-        header=header,
-    )
-    return with_quality(result, np.bitwise_and.reduce([quality_of(f) for f, _ in lit]))
-
-
-def normalize_flat(flat: CCDData, settings: FlatSettings | None = None) -> CCDData:
+def normalize_flat(flat: CCDData, settings: NormalizationSettings | None = None) -> CCDData:
     """Divide a master flat by its own smooth shape along the dispersion.
 
     Parameters
@@ -157,25 +210,40 @@ def normalize_flat(flat: CCDData, settings: FlatSettings | None = None) -> CCDDa
     Returns
     -------
     CCDData
-        Dimensionless response near 1 with uncertainty. Where the flat has no signal the
-        response is 1 and the pixel is flagged UNLIT; it never holds infinities.
+        Dimensionless response near 1 with uncertainty. Where the flat has too little light the
+        response is 1 and the pixel is flagged UNLIT; it never holds infinities. Pixels with less
+        than half the response of those beside them are flagged DEAD.
     """
-    settings = settings or FlatSettings()
-    smooth = _smooth_shape(flat, settings.flat_normalization, settings.flat_normalization_order)
-    unlit = (smooth < 0.02 * np.percentile(smooth, 90)) | (flat.data < 5 * flat.uncertainty.array)
-    safe = np.where(unlit, 1.0, smooth).astype(np.float32)
+    settings = settings or NormalizationSettings()
+    unlit, dead, lit_rows = _defects(flat)
+    odd = dead | unlit | (quality_of(flat) != 0)
+    smooth, doubt = _smooth_shape(
+        np.where(odd, np.float32(np.nan), flat.data),
+        lit_rows,
+        settings.flat_normalization,
+        settings.flat_normalization_order,
+    )
+    unlit |= smooth <= DARK_COLUMN * np.percentile(smooth, 90)
+    smooth = np.where(unlit, np.float32(1.0), smooth)
+    response = np.where(unlit, np.float32(1.0), flat.data / smooth)
+    error = np.hypot(flat.uncertainty.array / smooth, response * doubt)
+    error[unlit] = 0.0
     header = flat.header.copy()
-    cards = {"GSP_NORM": settings.flat_normalization, "BUNIT": ""}
+    cards = {
+        "GSP_NORM": settings.flat_normalization,
+        "GSP_NDED": (int(dead.sum()), "pixels of low response"),
+        "BUNIT": "",
+    }
     record_step(header, "normalize_flat", settings=settings, cards=cards)
     result = CCDData(
-        np.where(unlit, 1.0, flat.data / safe).astype(np.float32),
-        uncertainty=StdDevUncertainty(np.where(unlit, 0.0, flat.uncertainty.array / safe)),
+        response,
+        uncertainty=StdDevUncertainty(error),
         unit=u.dimensionless_unscaled,
         header=header,
     )
     quality = quality_of(flat)
     flag(quality, unlit, Quality.UNLIT)
-    flag(quality, (result.data < 0.3) & ~unlit, Quality.UNLIT)
+    flag(quality, dead, Quality.DEAD)
     return with_quality(result, quality)
 
 
@@ -189,11 +257,12 @@ def divide_by_flat(ccd: CCDData, flat: CCDData) -> CCDData:
     """
     section = match_section(ccd, flat, "flat")
     response = flat.data[section]
-    result = ccd.copy()
-    result.data = ccd.data / response
-    variance = (ccd.uncertainty.array / response) ** 2
-    variance += (result.data * flat.uncertainty.array[section] / response) ** 2
-    result.uncertainty = StdDevUncertainty(np.sqrt(variance))
+    data = ccd.data / response
+    error = np.hypot(ccd.uncertainty.array, data * flat.uncertainty.array[section])
+    error /= response
+    result = CCDData(
+        data, uncertainty=StdDevUncertainty(error), unit=ccd.unit, header=ccd.header.copy()
+    )
     name = flat.header.get("GSP_FNAM", "master flat")
     n_frames = flat.header.get("GSP_NCOM", "?")
     cards = {
@@ -205,127 +274,160 @@ def divide_by_flat(ccd: CCDData, flat: CCDData) -> CCDData:
     return with_quality(result, quality_of(ccd) | kept)
 
 
+def _brightness(flat: CCDData) -> float:
+    """Level [electron] of a flat's bright part, for the slit may light few rows; 0 if dark."""
+    level = float(np.percentile(_sample(flat.data), 90))
+    return level if level > 3 * np.median(_sample(flat.uncertainty.array)) else 0.0
+
+
 def saturated_percentage(ccd: CCDData) -> float:
     """Percentage of pixels flagged SATURATED."""
     return 100.0 * float(np.mean((quality_of(ccd) & np.uint16(Quality.SATURATED)) != 0))
 
 
-def clipped_mean(stack: Sequence[np.ndarray], clip: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over frames of the values near the median, and its uncertainty.
+class _Inputs:
+    """What is kept of the frames of a master: pixels, names, the DQ bits common to all."""
 
-    Parameters
-    ----------
-    stack
-        Arrays (n_rows, n_columns) of one shape.
-    clip
-        Distance from the median, in robust standard deviations of the pixel (or of its
-        neighbourhood, where that is larger), beyond which a value is left out.
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.names: list[str] = []
+        self.first: Header | None = None
+        self.quality: np.ndarray | None = None
 
-    Returns
-    -------
-    tuple of ndarray
-        Mean and standard deviation of the mean, float32, (n_rows, n_columns).
-    """
-    n_rows, n_columns = stack[0].shape
-    mean = np.empty((n_rows, n_columns), dtype=np.float32)
-    error = np.empty_like(mean)
-    step = max(1, CHUNK_PIXELS // (n_columns * len(stack)))
-    for first in range(0, n_rows, step):
-        rows = slice(first, min(first + step, n_rows))
-        values = np.stack([frame[rows] for frame in stack]).astype(np.float32)
-        mean[rows], error[rows] = _clipped_mean_of_chunk(values, clip)
-    return mean, error
+    def add(self, frame: CCDData) -> None:
+        """Take in one frame, which may be forgotten then."""
+        self.stack.append(frame.data)
+        if self.first is None:
+            self.first, self.quality = frame.header, quality_of(frame)
+        self.quality &= quality_of(frame)
+        self.names.append(frame.header["GSP_ONAM"])
 
-
-def _clipped_mean_of_chunk(values: np.ndarray, clip: float) -> tuple[np.ndarray, np.ndarray]:
-    """Clipped mean and its error of a stack (n_frames, n_rows, n_columns), which is reordered."""
-    n_frames = len(values)
-    _sort_frames(values)
-    median = (values[(n_frames - 1) // 2] + values[n_frames // 2]) / 2
-    # Half the frames decide what scatter is: outliers do not.
-    quarter = round(0.25 * (n_frames - 1))
-    expected = 2 * ndtri((n_frames - quarter - 0.375) / (n_frames + 0.25))
-    scatter = (values[n_frames - 1 - quarter] - values[quarter]) / np.float32(expected)
-    # That of few values is noisy: no pixel is clipped on less than the typical scatter, nor,
-    # where an outlier is among the deciding half, on much more.
-    typical = max(float(np.median(scatter)), 1e-6)
-    scatter = np.clip(scatter, typical, 3 * typical if n_frames < 5 else None)
-    limit = np.float32(clip) * scatter
-    count = np.zeros_like(median)
-    total, squares = np.zeros_like(median), np.zeros_like(median)
-    for frame in values:
-        deviation = frame - median
-        kept = np.abs(deviation) <= limit
-        deviation *= kept
-        count += kept
-        total += deviation
-        squares += deviation * deviation
-    offset = total / count
-    spread = np.maximum(squares - total * offset, 0.0) / np.maximum(count - 1, 1)
-    if n_frames < 5:
-        spread = np.maximum(spread, np.median(spread))
-    return median + offset, np.sqrt(spread / count)
+    def header(self) -> Header:
+        """Header of the first frame, with the names of all."""
+        header = self.first.copy()
+        header["GSP_NCOM"] = (len(self.names), "frames combined")
+        for number, name in enumerate(self.names[:999], start=1):
+            header[f"GSP_IC{number:02d}" if number < 100 else f"GSP_I{number}"] = name
+        return header
 
 
-def _sort_frames(values: np.ndarray) -> None:
-    """Sort every pixel over the frames (first axis), in place.
-
-    A sorting network (Batcher 1968) compares whole planes, which is many times faster than
-    sorting pixel by pixel.
-    """
-    smaller = np.empty_like(values[0])
-    for low, high in _sorting_network(len(values)):
-        np.minimum(values[low], values[high], out=smaller)
-        np.maximum(values[low], values[high], out=values[high])
-        values[low] = smaller
+def _sample(data: np.ndarray) -> np.ndarray:
+    """Some pixels, the same ones of every frame of a shape."""
+    return data.ravel()[:: max(1, data.size // SAMPLE_PIXELS)].copy()
 
 
-@cache
-def _sorting_network(n_values: int) -> tuple[tuple[int, int], ...]:
-    """Pairs to be compared, in order: Batcher's odd-even merge sort for any number of values."""
-    pairs = []
-    block = 1
-    while block < n_values:
-        step = block
-        while step >= 1:
-            for start in range(step % block, n_values - step, 2 * step):
-                for i in range(start, min(start + step, n_values - step)):
-                    if i // (2 * block) == (i + step) // (2 * block):
-                        pairs.append((i, i + step))
-            step //= 2
-        block *= 2
-    return tuple(pairs)
-
-
-def _noise_of_differences(frames: Sequence[CCDData]) -> float:
+def _noise_of_differences(samples: Sequence[np.ndarray]) -> float:
     """Robust noise of one frame [adu] from differences of successive frames."""
     deviations = []
-    for first, second in pairwise(frames):
-        difference = (second.data - first.data).ravel()
-        difference = difference[:: max(1, len(difference) // SAMPLE_PIXELS)]
-        low, high = np.percentile(difference, [15.865, 84.135])
-        centre = np.median(difference)
+    for first, second in pairwise(samples):
+        difference = second - first
+        low, centre, high = np.percentile(difference, [15.865, 50.0, 84.135])
         core = difference[np.abs(difference - centre) < 2.5 * (high - low) + 1.0]
         deviations.append(float(np.std(core)) / np.sqrt(2))
     return float(np.median(deviations))
 
 
-def _smooth_shape(flat: CCDData, method: str, order: int) -> np.ndarray:
-    """Smooth shape (n_rows or 1, n_columns) that a flat is divided by."""
-    data = np.where(flat.mask, np.nan, flat.data) if flat.mask is not None else flat.data
+def _deviates(data: np.ndarray, limit: float) -> np.ndarray:
+    """Where pixels differ from those beside them by more than `limit`."""
+    deviation = _beside(data)
+    deviation -= data
+    return np.abs(deviation, out=deviation) > limit
+
+
+def _beside(data: np.ndarray) -> np.ndarray:
+    """Level (n_rows, n_columns) of the pixels about each pixel of its row.
+
+    The median of every 16 columns, interpolated between their middles and beyond the last.
+    """
+    n_rows, n_columns = data.shape
+    n_blocks = max(n_columns // NEIGHBOURS, 1)
+    edges = np.linspace(0, n_columns, n_blocks + 1).round().astype(int)
+    place = (np.arange(n_columns) + 0.5) * n_blocks / n_columns - 0.5
+    left = np.clip(np.floor(place).astype(int), 0, max(n_blocks - 2, 0))
+    right = np.minimum(left + 1, n_blocks - 1)
+    weight = (place - left).astype(np.float32)
+    level = np.empty_like(data)
+    for first in range(0, n_rows, ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        blocks = [np.median(data[part, a:b], axis=1) for a, b in pairwise(edges)]
+        coarse = np.stack(blocks, axis=1)
+        level[part] = coarse[:, left] + weight * (coarse[:, right] - coarse[:, left])
+    return level
+
+
+def _defects(flat: CCDData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where a flat has too little light, its dead pixels, and which rows (n_rows,) are lit."""
+    beside = _beside(flat.data)
+    by_row = np.median(beside, axis=1)
+    lit_rows = by_row > 0.5 * np.percentile(by_row, 95)
+    if not lit_rows.any():
+        return np.ones(flat.shape, dtype=bool), np.zeros(flat.shape, dtype=bool), lit_rows
+    by_column = np.median(beside[lit_rows], axis=0)
+    unlit = beside < UNLIT_LEVEL * by_column
+    unlit |= by_column < DARK_COLUMN * np.percentile(by_column, 90)
+    unlit |= beside < 5 * flat.uncertainty.array
+    dead = (flat.data < DEAD_RESPONSE * beside) & ~unlit
+    return unlit, dead, lit_rows
+
+
+def _smooth_shape(
+    data: np.ndarray, lit_rows: np.ndarray, method: str, order: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth shape (n_rows or 1, n_columns or 1) of a flat, whose bad pixels are NaN.
+
+    And its relative uncertainty, which can be broadcast to it.
+    """
+    lit = data[lit_rows]
+    columns = np.isfinite(lit).mean(axis=0) > 0.5 if lit_rows.any() else np.zeros(0, dtype=bool)
+    if columns.sum() < 8:
+        return np.zeros((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.float32)
     if method == "mean":
-        return np.full((1, 1), np.nanmean(data) if np.isfinite(data).any() else 0.0)
-    columns = np.linspace(-1.0, 1.0, flat.shape[1])
-    design = np.polynomial.chebyshev.chebvander(columns, min(order, flat.shape[1] // 4))
+        mean = np.nanmean(lit, dtype=float, keepdims=True)
+        return mean.astype(np.float32), np.zeros((1, 1), dtype=np.float32)
     if method == "simple":
-        profile = np.full((1, data.shape[1]), np.nan)
-        some = np.isfinite(data).any(axis=0)
-        profile[0, some] = np.nanmedian(data[:, some], axis=0)
-        profile = _filled(profile)
-    else:
-        profile = _filled(data)
-    coefficients = np.linalg.lstsq(design, profile.T, rcond=None)[0]
-    return (design @ coefficients).T
+        data = np.full((1, data.shape[1]), np.nan)
+        data[0, columns] = np.nanmedian(lit[:, columns], axis=0)
+    return _fit_rows(data, columns, min(order, int(columns.sum()) // 4))
+
+
+def _fit_rows(rows: np.ndarray, columns: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev curve of each of `rows` (n_rows, n_columns), and its relative uncertainty.
+
+    All rows at once: one matrix solves the least squares over `columns`, those good in most
+    rows. A pixel missing there is put on the curve and the curve drawn again, which comes near
+    to leaving it out. Beyond its data a curve is constant. It is drawn through pixels of unequal
+    response and takes part in that: what it is uncertain by is their scatter and its leverage.
+    """
+    places = np.flatnonzero(columns)
+    x = np.clip(2 * (np.arange(len(columns)) - places[0]) / np.ptp(places) - 1, -1.0, 1.0)
+    design = np.polynomial.chebyshev.chebvander(x, order)
+    inverse = np.linalg.pinv(design[columns])
+    curves = np.empty(rows.shape, dtype=np.float32)
+    scatter = np.empty((len(rows), 1), dtype=np.float32)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        known = rows[part, columns]
+        coefficients, curve = _fit_with_gaps(known, inverse, design[columns])
+        curves[part] = coefficients @ design.T
+        off = np.abs(np.where(np.isfinite(known), known, curve) - curve)
+        scatter[part] = 1.4826 * np.median(off / np.maximum(np.abs(curve), 1e-6), 1, keepdims=True)
+    leverage = np.sum((design @ inverse @ inverse.T) * design, axis=1)
+    return curves, scatter * np.sqrt(leverage, dtype=np.float32)
+
+
+def _fit_with_gaps(
+    rows: np.ndarray, inverse: np.ndarray, design: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (n_rows, order + 1) and curves of rows with NaN where nothing is known."""
+    good = np.isfinite(rows)
+    filled = _filled(rows)
+    for _ in range(4):
+        coefficients = filled @ inverse.T
+        curves = coefficients @ design.T
+        if good.all():
+            break
+        filled = np.where(good, rows, curves)
+    return coefficients, curves
 
 
 def _filled(rows: np.ndarray) -> np.ndarray:
@@ -337,18 +439,3 @@ def _filled(rows: np.ndarray) -> np.ndarray:
         if not good.all():
             row[:] = np.interp(x, x[good], row[good]) if good.any() else 0.0
     return filled
-
-
-def _refuse_too_few(frames: Sequence[CCDData], n_least: int, kind: str) -> None:
-    if len(frames) < n_least:
-        raise CalibrationMissing(
-            f"A master {kind} needs at least {n_least} frames, not {len(frames)}."
-        )
-
-
-def _header_of_combination(frames: Sequence[CCDData]):
-    header = frames[0].header.copy()
-    header["GSP_NCOM"] = (len(frames), "frames combined")
-    for number, frame in enumerate(frames, start=1):
-        header[f"GSP_IC{number:02d}"] = frame.header["GSP_ONAM"]
-    return header

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 from astropy.nddata import CCDData
-from scipy.ndimage import median_filter
+from scipy.ndimage import binary_closing, median_filter
 
 from ..history import record_step
 from ..instruments import Geometry, to_fits_section
 from .detector import cut_frame
+
+COLUMN_BLOCKS = 16  # of which the median is taken: a cosmic ray or a line spoils few
+MARGIN = 4  # unbinned rows left out inside an edge, which is tilted
+EDGE_SIGNIFICANCE = 6.0
 
 
 def find_slit(ccd: CCDData) -> slice | None:
@@ -28,35 +32,51 @@ def find_slit(ccd: CCDData) -> slice | None:
     slice or None
         None where all rows are lit, where several slits are, or where nothing stands out.
     """
-    columns = slice(ccd.shape[1] // 4, 3 * ccd.shape[1] // 4)
-    profile = np.mean(ccd.data[:, columns], axis=1, dtype=float)
+    blocks = np.array_split(ccd.data, min(COLUMN_BLOCKS, ccd.shape[1]), axis=1)
+    profile = np.median([np.mean(block, axis=1, dtype=float) for block in blocks], axis=0)
     return lit_rows(profile, Geometry.from_cards(ccd.header).y_binning)
 
 
 def lit_rows(profile: np.ndarray, binning: int) -> slice | None:
     """Rows (slice) of the one lit stretch of a spatial profile (n_rows,), or None.
 
-    The edge is where the profile crosses half of its median lit level; a few rows inside it
-    are left out, because the edge is tilted.
+    An end is where the profile crosses the middle between its dark and its median lit level,
+    and must be a step by at least half of their difference, beyond noise, within a few rows:
+    the wings of a star and a slope of the bias level are none. A few rows inside it are left
+    out, because it is tilted.
     """
-    smooth = median_filter(profile, size=max(3, 9 // binning) | 1, mode="nearest")
+    window = max(5, 15 // binning) | 1
+    smooth = median_filter(profile, size=window, mode="nearest")
     dark, bright = np.percentile(smooth, [2, 60])
-    noise = 1.4826 * np.median(np.abs(np.diff(profile))) / np.sqrt(2) / np.sqrt(5)
-    if bright - dark < 8 * noise + 0.3 * abs(dark):
-        return None
-    lit = smooth > 0.5 * (bright + dark)
+    lit = np.pad(smooth > 0.5 * (bright + dark), window)
+    # A few rows behind a grain of dust are no end.
+    lit = binary_closing(lit, np.ones(window))[window:-window]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], lit, [False]])))
     starts, stops = edges[::2], edges[1::2]
-    long = (stops - starts) > 0.1 * len(profile)
-    if long.sum() != 1:
+    if len(starts) != 1 or stops[0] - starts[0] < 0.1 * len(profile):
         return None
-    start, stop = int(starts[long][0]), int(stops[long][0])
-    margin = -(-4 // binning)
-    start = start + margin if start > 0 else 0
-    stop = stop - margin if stop < len(profile) else len(profile)
-    if (start, stop) == (0, len(profile)) or stop - start < 20:
-        return None
-    return slice(start, stop)
+    start, stop = int(starts[0]), int(stops[0])
+    margin, step = -(-MARGIN // binning), (bright - dark) / 2
+    if start > 0:
+        if not _is_step(profile[::-1], len(profile) - start, margin, window, step):
+            return None
+        start += margin
+    if stop < len(profile):
+        if not _is_step(profile, stop, margin, window, step):
+            return None
+        stop -= margin
+    return None if (start, stop) == (0, len(profile)) or stop - start < 20 else slice(start, stop)
+
+
+def _is_step(profile: np.ndarray, row: int, margin: int, window: int, least: float) -> bool:
+    """Whether a profile falls at `row` by at least `least`, beyond its noise, at once."""
+    inside = profile[max(row - margin - window, 0) : row - margin]
+    outside = profile[row + margin : row + margin + window]
+    if min(len(inside), len(outside)) < 3:
+        return False
+    noise = 1.4826 * np.median(np.abs(np.diff(profile))) / np.sqrt(2)
+    error = noise * np.hypot(1 / np.sqrt(len(inside)), 1 / np.sqrt(len(outside)))
+    return np.mean(inside) - np.mean(outside) > max(least, EDGE_SIGNIFICANCE * error)
 
 
 def trim_slit(ccd: CCDData, rows: slice | None) -> CCDData:
