@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goodman_live.blocks.dcr import find_hits, replaced_along_rows
+from goodman_live.blocks.dcr import falloff, find_hits, replaced_along_rows
 
 NOISE = 5.0
 
@@ -47,6 +47,53 @@ def test_an_emission_line_as_sharp_as_the_optics_make_it_is_no_hit():
     distance = (rows - 40.3) ** 2 + (columns - 99.6) ** 2
     data = noise() + 3000.0 * np.exp(-4 * np.log(2) * distance / 2.5**2)
     assert hits_in(data).sum() == 0
+
+
+def test_a_star_and_a_hit_on_its_slope_are_told_apart():
+    rows, columns = np.mgrid[:90, :200]
+    distance = (rows - 40.3) ** 2 + (columns - 99.6) ** 2
+    data = noise() + 20000.0 * np.exp(-4 * np.log(2) * distance / 6.0**2)
+    data[45, 101] += 5000.0
+    found = hits_in(data, sharpest=(0.2, 0.2))
+    assert found[45, 101]
+    # What lies below the hit on the slope goes with it, the star's heart does not.
+    assert not found[37:44, 96:103].any()
+    assert found.sum() < 50
+
+
+def test_the_slope_about_a_saturated_core_is_no_hit():
+    rows, columns = np.mgrid[:90, :200]
+    distance = (rows - 40.3) ** 2 + (columns - 99.6) ** 2
+    data = noise() + 80000.0 * np.exp(-4 * np.log(2) * distance / 2.5**2)
+    full = data > 30000.0
+    data[full] = 30000.0
+    assert full.sum() > 3
+    assert hits_in(data, ignore=full, sharpest=(0.2, 0.2)).sum() == 0
+
+
+def test_a_long_track_whose_pixels_leave_no_gap_is_found():
+    data = noise((60, 200))
+    rows = np.repeat(np.arange(10, 50), 2)
+    columns = 80 + rows // 2 + np.tile([0, 1], 40)
+    heights = NOISE * np.random.default_rng(3).uniform(2.0, 16.0, len(rows))
+    data[rows, columns] += heights
+    found = hits_in(data)[rows, columns]
+    assert found[heights > 10 * NOISE].mean() > 0.95
+
+
+def test_nan_is_no_hit_and_does_not_disable_the_method():
+    data = noise()
+    data[50, 60] = np.nan
+    data[52, 62] += 200.0
+    found = hits_in(data)
+    assert found[52, 62]
+    assert not found[50, 60]
+
+
+@pytest.mark.parametrize(("fwhm", "part"), [(2.9, 0.536), (1.45, 0.115), (0.97, 0.015)])
+def test_the_falloff_of_an_image_is_that_of_its_worst_place(fwhm, part):
+    # Between two pixels: each has half of the light on its side, the next one what is left.
+    assert falloff(fwhm) == pytest.approx(part, abs=0.002)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0])
