@@ -1,27 +1,34 @@
 """Objects along the slit, found by significance, not by a fraction of the brightest.
 
-Refused are none: no object is a clear outcome, `NoTargetFound`.
+Light along the slit is explained by Moffat profiles fitted together, until nothing is left that
+stands out. Refused are none: no object is a clear outcome, `NoTargetFound`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import param
 from astropy.nddata import CCDData
-from scipy.ndimage import gaussian_filter1d, median_filter
-from scipy.optimize import curve_fit
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import least_squares
 
 from ..errors import NoTargetFound
 from ..instruments import PIXEL_SCALE, Geometry
 from ..settings import Settings
+from .profile import Profile, best_slope, collapse, smooth_sky, smoothed_error, straighten
 
-THRESHOLD = 7.0  # [sigma of the smoothed profile], times the setting
+THRESHOLD = 5.0  # [sigma of the smoothed profile], times the setting
 MIN_ROWS = 10
-_SMOOTH = 1.5  # [rows] sigma of the Gaussian that peaks are looked for with
-_SMOOTHING_GAIN = np.sqrt(2 * np.sqrt(np.pi) * _SMOOTH)  # by which it lowers white noise
+# Sigma of the Gaussians that peaks are looked for with [rows].
+_SCALES = (1.5, 3.0, 6.0, 12.0, 24.0)
+_FLAT = 0.004  # of the sky: what flats leave of the slit's illumination over 12 rows and more
+_MODEL = 0.2  # of a fitted model: what may be left of an object where it is bright,
+_HALO = 0.015  # of its peak: and around it, falling with the square of the distance in FWHM
+_ONE_HILL = 0.5  # maxima are one object if the valley between them is higher than this share,
+_ONE_DONUT = 0.2  # or than this one if they are as high as each other to a fifth: out of focus
+_EXPONENT = 1.2  # smallest exponent of a Moffat profile
 
 
 class TargetSettings(Settings):
@@ -29,7 +36,9 @@ class TargetSettings(Settings):
 
     group = "Spectroscopic Target"
     max_targets = param.Integer(
-        default=3, bounds=(1, 50), doc="Largest number of objects extracted from one frame."
+        default=3,
+        bounds=(1, 50),
+        doc="Largest number of objects extracted from one frame, the most significant first.",
     )
     target_fit_model = param.Selector(
         default="gaussian",
@@ -39,7 +48,13 @@ class TargetSettings(Settings):
     background_threshold = param.Number(
         default=1.0,
         bounds=(0.1, 100.0),
-        doc="Objects must stand out by seven times this many sigma of the smoothed profile.",
+        doc="Objects must stand out by five times this many sigma of the smoothed profile.",
+    )
+    target_min_width = param.Number(
+        default=0.4, bounds=(0.0, 100.0), doc="Smallest FWHM of an object [arcsec]."
+    )
+    target_max_width = param.Number(
+        default=30.0, bounds=(0.1, 300.0), doc="Largest FWHM of an object [arcsec]."
     )
 
 
@@ -49,13 +64,17 @@ class Target:
 
     `row` is its centre at the frame's middle column [detector rows], `slope` its drift
     [detector rows per detector column], `fwhm` its width [detector rows], `significance` its
-    peak in sigma of the profile.
+    peak in sigma of the smoothed profile, `exponent` that of its wings' Moffat profile,
+    `row_error` and `fwhm_error` what photons and read noise leave uncertain [detector rows].
     """
 
     row: float
     slope: float
     fwhm: float
     significance: float
+    exponent: float = 2.5
+    row_error: float = 0.0
+    fwhm_error: float = 0.0
 
     @property
     def fwhm_arcsec(self) -> float:
@@ -76,17 +95,25 @@ def find_targets(ccd: CCDData, settings: TargetSettings | None = None) -> tuple[
     """Find the objects on the slit, the most significant first.
 
     The frame is collapsed along the dispersion in blocks, each freed of its sky; the slope of
-    the traces is the one that makes the summed profile most significant.
+    the traces is the one that makes the summed profile most significant. The profile is looked
+    at smoothed with Gaussians of several widths; what stands out is fitted, all objects of a
+    group together, taken away, and the rest looked at again, with allowance for what a model
+    may leave of a bright object.
 
     Parameters
     ----------
     ccd
-        Frame (n_rows, n_columns) [electron] with uncertainty and mask; not modified.
+        Frame (n_rows, n_columns) [electron] with uncertainty and DQ; not modified.
 
     Raises
     ------
     NoTargetFound
         If nothing stands out.
+
+    Notes
+    -----
+    With 900 rows, five widths and 21 slopes there are 5,000 to 20,000 independent places to look
+    at: pure noise passes five sigma (one side: 3e-7) in one frame of some hundred.
     """
     settings = settings or TargetSettings()
     if ccd.shape[0] < MIN_ROWS:
@@ -95,176 +122,271 @@ def find_targets(ccd: CCDData, settings: TargetSettings | None = None) -> tuple[
             f"not {ccd.shape[0]}."
         )
     geometry = Geometry.from_cards(ccd.header)
-    blocks, noise, centres = collapse(ccd)
-    middle = (ccd.shape[1] - 1) / 2
-    slope, profile, error = _best_slope(blocks, noise, centres - middle)
     threshold = THRESHOLD * settings.background_threshold
-    # Rows that the slope carries off the frame are seen in part of the columns only.
-    margin = 3 + int(np.ceil(abs(slope) * middle))
-    peaks = [p for p in _peaks(profile, error, threshold) if margin <= p < len(profile) - margin]
-    peaks = peaks[: settings.max_targets]
-    found = []
-    for peak in peaks:
-        centre, fwhm = _fit_peak(profile, error, peak, peaks, settings.target_fit_model)
-        found.append(
-            Target(
-                row=float(geometry.rows_to_detector(centre)),
-                slope=float(slope * geometry.y_binning / geometry.x_binning),
-                fwhm=float(fwhm * geometry.y_binning),
-                significance=float(profile[peak] / error[peak] * _SMOOTHING_GAIN),
-            )
-        )
+    blocks, middle = collapse(ccd), (ccd.shape[1] - 1) / 2
+    slope = best_slope(blocks, geometry, middle)
+    profile = straighten(blocks, slope * (blocks.columns - middle))
+    hills, rest = _explain(profile, threshold, geometry.y_binning)
+    if settings.target_fit_model == "gaussian":
+        hills = [_gaussian_core(profile, rest, hill) for hill in hills]
+    found = [
+        _target_of(hill, slope, geometry) for hill in hills if _is_object(hill, profile, threshold)
+    ]
+    narrowest, widest = settings.target_min_width, settings.target_max_width
+    found = [target for target in found if narrowest <= target.fwhm_arcsec <= widest]
+    found.sort(key=lambda target: -target.significance)
     if not found:
         raise NoTargetFound(
             f"{ccd.header['GSP_ONAM']} shows no object on the slit above {threshold:g} sigma "
-            f"of its spatial profile, {margin} rows or more from the edges. "
-            "Look at the reduced image."
+            "of its spatial profile. Look at the reduced image, or borrow the trace of a "
+            "brighter frame."
         )
-    return tuple(found)
+    return tuple(found[: settings.max_targets])
 
 
-def collapse(ccd: CCDData, n_blocks: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spatial profiles of blocks of columns, freed of sky.
+@dataclass(frozen=True)
+class _Hill:
+    """Moffat profile in a spatial profile: centre, width [array rows], height [electron]."""
 
-    Returns
-    -------
-    tuple of ndarray
-        Profiles and their errors (n_blocks, n_rows) [electron], central columns (n_blocks,).
+    height: float
+    row: float
+    fwhm: float
+    exponent: float = 3.9
+    significance: float = 0.0
+    row_error: float = 0.0
+    fwhm_error: float = 0.0
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        return self.height * moffat((rows - self.row) / self.fwhm, self.exponent)
+
+    def doubt(self, rows: np.ndarray, light: np.ndarray) -> np.ndarray:
+        """What may be left of the object in `light` when its model is taken away."""
+        distance = np.abs(rows - self.row) / self.fwhm
+        core = moffat(np.maximum(distance - 0.5, 0.0), self.exponent)
+        height = np.max(light, where=distance < 0.5, initial=self.height)
+        return height * (_MODEL * core + _HALO / (1 + distance**2))
+
+
+def moffat(distance: np.ndarray, exponent: float) -> np.ndarray:
+    """Moffat profile of height one, at distances from its centre [FWHM]."""
+    return (1 + 4 * (2 ** (1 / exponent) - 1) * distance**2) ** -exponent
+
+
+def _model(hills: list[_Hill], rows: np.ndarray) -> np.ndarray:
+    return sum((hill.at(rows) for hill in hills), np.zeros(len(rows)))
+
+
+def _target_of(hill: _Hill, slope: float, geometry: Geometry) -> Target:
+    """The object in detector coordinates; `slope` is in array rows per array column."""
+    binning = geometry.y_binning
+    return Target(
+        row=float(geometry.rows_to_detector(hill.row)),
+        slope=float(slope * binning / geometry.x_binning),
+        fwhm=float(hill.fwhm * binning),
+        significance=float(hill.significance),
+        exponent=float(hill.exponent),
+        row_error=float(hill.row_error * binning),
+        fwhm_error=float(hill.fwhm_error * binning),
+    )
+
+
+def _is_object(hill: _Hill, profile: Profile, threshold: float) -> bool:
+    rows = profile.rows
+    return rows[0] + 1 <= hill.row <= rows[-1] - 1 and hill.significance > threshold
+
+
+def _explain(profile: Profile, threshold: float, binning: int) -> tuple[list[_Hill], np.ndarray]:
+    """All that stands out of a profile, and what then is left of it (n_rows,)."""
+    n_rows = len(profile.rows)
+    degree = int(np.clip(n_rows * binning / 300, 0 if n_rows < 40 else 1, 5))
+    hills: list[_Hill] = []
+    rest = profile.light - smooth_sky(profile.light, profile.error, degree)
+    for sigma in _SCALES:
+        if sigma > 1.5 and 8 * sigma > n_rows:
+            break
+        for _ in range(6):
+            seeds = _seeds(profile, rest, hills, sigma, threshold)
+            if not seeds:
+                break
+            hills = _fitted(profile, rest + _model(hills, profile.rows), [*hills, *seeds])
+            light = profile.light - _model(hills, profile.rows)
+            rest = light - smooth_sky(light, profile.error, degree)
+    return [replace(h, significance=_significance(profile, rest, h)) for h in hills], rest
+
+
+def _noise(profile: Profile, rest: np.ndarray, sigma: float) -> np.ndarray:
+    """Noise (n_rows,) of a profile smoothed by `sigma` rows.
+
+    At least what the rest of the profile scatters by about its median, downwards: ripples of
+    flat and sky are noise too.
     """
-    edges = np.linspace(0, ccd.shape[1], n_blocks + 1).astype(int)
-    data = np.where(ccd.mask, np.nan, ccd.data) if ccd.mask is not None else ccd.data
-    profiles, errors = [], []
-    for first, last in pairwise(edges):
-        part = data[:, first:last]
-        part = part - _sky_of_columns(part)
-        good = np.maximum(np.isfinite(part).sum(axis=1), 1)
-        profile = np.where(np.isfinite(part), part, 0).sum(axis=1) / good
-        variance = np.where(np.isfinite(part), ccd.uncertainty.array[:, first:last] ** 2, 0)
-        profiles.append(profile - np.median(profile))
-        errors.append(np.sqrt(variance.sum(axis=1)) / good + 1e-6)
-    return np.array(profiles), np.array(errors), (edges[:-1] + edges[1:] - 1) / 2
+    noise = smoothed_error(profile.error, sigma)
+    if len(rest) >= 25 * sigma:
+        low, middle = np.percentile(gaussian_filter1d(rest, sigma), [16, 50])
+        noise = np.maximum(noise, middle - low)
+    return np.hypot(noise, _FLAT * max(profile.sky, 0.0) * min(sigma / 12, 1.0) ** 3)
 
 
-def _sky_of_columns(data: np.ndarray) -> np.ndarray:
-    """Median (n_columns,) of each column's finite values, zero where there are none."""
-    sky = np.zeros(data.shape[1])
-    some = np.isfinite(data).any(axis=0)
-    sky[some] = np.nanmedian(data[:, some], axis=0)
-    return sky
-
-
-def _best_slope(
-    blocks: np.ndarray, noise: np.ndarray, distance: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Slope [rows/column] with the most significant peak, and the profile summed along it."""
-    n_rows = blocks.shape[1]
-    rows = np.arange(n_rows)
-    wide = max(31, n_rows // 5) | 1
-    # A gradient along the slit must not be taken for light that a slope collects.
-    blocks = _levelled(blocks)
-    blocks = blocks - median_filter(blocks, size=(1, wide), mode="nearest")
-    reach = 2 * np.max(np.abs(distance))
-    weights = 1.0 / np.median(noise, axis=1) ** 2
-    error = np.sqrt(1.0 / (1.0 / noise**2).sum(axis=0))
-    best: tuple[float, float, np.ndarray] | None = None
-    for drop in np.arange(-20.0, 20.5, 1.0):
-        shifted = np.stack(
-            [
-                np.interp(rows + s, rows, p)
-                for p, s in zip(blocks, drop / reach * distance, strict=True)
-            ]
-        )
-        summed = weights @ _tamed(shifted, noise) / weights.sum()
-        # A flat maximum is common for faint objects: prefer the smaller slope then.
-        score = np.max(gaussian_filter1d(summed, _SMOOTH)[3:-3]) - 0.02 * abs(drop) * np.median(
-            error
-        )
-        if best is None or score > best[0]:
-            best = (score, drop / reach, summed)
-    profile = best[2]
-    profile = profile - median_filter(profile, size=wide, mode="nearest")
-    smooth = gaussian_filter1d(profile, _SMOOTH)
-    # Ripples of flat and sky are noise too: what the smoothed profile scatters by, undone;
-    # among its lowest rows, because objects may fill the others.
-    low, quarter = np.percentile(smooth, [5, 25])
-    measured = (quarter - low) / 0.9704 * _SMOOTHING_GAIN
-    return best[1], profile, np.maximum(error, measured)
-
-
-def _levelled(blocks: np.ndarray) -> np.ndarray:
-    """Blocks (n_blocks, n_rows) without their linear trend, as told by rows half a frame apart."""
-    half = blocks.shape[1] // 2
-    slope = np.median(blocks[:, -half:] - blocks[:, :half], axis=1) / (blocks.shape[1] - half)
-    return blocks - slope[:, None] * np.arange(blocks.shape[1])
-
-
-def _tamed(blocks: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Blocks (n_blocks, n_rows) in which no two make an object by themselves.
-
-    A hot blob or a ghost shines in one block or two; an object's spectrum varies, but hardly
-    by more than a factor of ten about its median. The noise is that of the other blocks: a
-    blob's own is large.
-    """
-    median = np.median(blocks, axis=0)
-    most = median + 9 * np.abs(median) + 5 * np.median(noise, axis=0)
-    return np.minimum(blocks, np.minimum(most, np.sort(blocks, axis=0)[-3]))
-
-
-def _peaks(profile: np.ndarray, error: np.ndarray, threshold: float) -> list[int]:
-    """Rows of significant maxima, brightest first, each a separate hill."""
-    smooth = gaussian_filter1d(profile, _SMOOTH)
-    noise = error / _SMOOTHING_GAIN
-    inner = np.arange(2, len(profile) - 2)
+def _seeds(
+    profile: Profile, rest: np.ndarray, hills: list[_Hill], sigma: float, threshold: float
+) -> list[_Hill]:
+    """Hills to be fitted to what is left of a profile, highest first."""
+    smooth = gaussian_filter1d(rest, sigma)
+    noise = _noise(profile, rest, sigma)
+    light = rest + _model(hills, profile.rows)
+    doubt = sum((h.doubt(profile.rows, light) for h in hills), np.zeros(len(rest)))
+    allowed = threshold * np.hypot(noise, doubt)
+    inner = np.arange(2, len(smooth) - 2)
     maxima = inner[
         (smooth[inner] >= smooth[inner - 1])
         & (smooth[inner] > smooth[inner + 1])
-        & (smooth[inner] > threshold * noise[inner])
+        & (smooth[inner] > allowed[inner])
     ]
-    ordered = sorted(maxima, key=lambda row: -smooth[row])
-    kept: list[int] = []
-    for row in ordered:
-        low = [min(smooth[min(row, k) : max(row, k) + 1]) for k in kept]
-        significant = all(
-            smooth[row] - valley > max(threshold * noise[row], 0.05 * smooth[row]) for valley in low
+    summits: list[list[int]] = []
+    for row in sorted(maxima, key=lambda row: -smooth[row]):
+        separate = smooth[row] - threshold * noise[row]
+        for summit in summits:
+            top = summit[0]
+            valley = min(smooth[min(row, top) : max(row, top) + 1])
+            as_high = smooth[row] > 0.8 * smooth[top]
+            share = _ONE_DONUT if as_high else _ONE_HILL
+            if valley > min(share * smooth[row], separate):
+                summit.extend([row] if as_high else [])
+                break
+        else:
+            summits.append([row])
+    return [_hill_at(profile.rows[0], smooth, summit, sigma) for summit in summits]
+
+
+def _hill_at(first: int, smooth: np.ndarray, summit: list[int], sigma: float) -> _Hill:
+    """Hill to start a fit with, about maxima of equal height, the highest first."""
+    low, high = min(summit), max(summit)
+    width = _width(smooth, summit[0], sigma) + high - low
+    return _Hill(float(smooth[summit[0]]), first + (low + high) / 2, width)
+
+
+def _width(smooth: np.ndarray, peak: int, sigma: float) -> float:
+    """FWHM [rows] of a hill, from where it falls to half of its height on its steeper side."""
+    below = np.flatnonzero(smooth[peak:] < smooth[peak] / 2)
+    above = np.flatnonzero(smooth[: peak + 1][::-1] < smooth[peak] / 2)
+    sides = [int(side[0]) for side in (below, above) if len(side)]
+    width = 2.0 * min(sides, default=len(smooth) // 4) - 0.5
+    return float(np.sqrt(max(width**2 - (2.355 * sigma) ** 2, 4.0)))
+
+
+def _significance(profile: Profile, rest: np.ndarray, hill: _Hill) -> float:
+    """Peak of a hill in sigma of the profile smoothed by its own width."""
+    sigma = min(max(hill.fwhm / 2.355, 1.0), _SCALES[-1], len(rest) / 8)
+    smooth = gaussian_filter1d(hill.at(profile.rows), sigma)
+    row = int(np.clip(np.rint(hill.row - profile.rows[0]), 0, len(rest) - 1))
+    return smooth[row] / _noise(profile, rest, sigma)[row]
+
+
+# Fits --------------------------------------------------------------------------------------
+
+
+def _fitted(profile: Profile, light: np.ndarray, hills: list[_Hill]) -> list[_Hill]:
+    """Hills fitted to `light`, those that overlap together; two that become one are one."""
+    hills = sorted(hills, key=lambda hill: hill.row)
+    while True:
+        for first, last in _groups(hills):
+            others = hills[:first] + hills[last:]
+            free = light - _model(others, profile.rows)
+            hills[first:last] = _fit_together(profile, free, hills[first:last])
+        hills = sorted((h for h in hills if h.height > 0), key=lambda hill: hill.row)
+        same = _twin(hills)
+        if same is None:
+            return hills
+        del hills[same]
+
+
+def _groups(hills: list[_Hill]) -> list[tuple[int, int]]:
+    """Slices of hills, in the order of their rows, that reach into each other."""
+    starts = [0]
+    for number in range(1, len(hills)):
+        left, right = hills[number - 1], hills[number]
+        if right.row - left.row > 4 * (left.fwhm + right.fwhm) or number - starts[-1] >= 6:
+            starts.append(number)
+    return list(zip(starts, [*starts[1:], len(hills)], strict=True))
+
+
+def _twin(hills: list[_Hill]) -> int | None:
+    """Index of the lower one of two hills that are the same object."""
+    for number in range(1, len(hills)):
+        left, right = hills[number - 1], hills[number]
+        if right.row - left.row < 0.6 * min(left.fwhm, right.fwhm):
+            return number if right.height < left.height else number - 1
+    return None
+
+
+def _fit_together(profile: Profile, light: np.ndarray, hills: list[_Hill]) -> list[_Hill]:
+    """Heights, centres, widths and exponents of overlapping hills above one level."""
+    near = np.zeros(len(light), dtype=bool)
+    for hill in hills:
+        near |= np.abs(profile.rows - hill.row) < 4 * hill.fwhm + 3
+    rows, light = profile.rows[near], light[near]
+    highest = max(hill.height for hill in hills)
+    # Half a percent of the light is the model's own error: the core must not rule alone.
+    error = np.hypot(profile.error[near], 0.005 * light)
+    level = 3 * np.median(error) + 0.02 * highest
+    start = np.concatenate([[h.height, 0.0, 0.0, 1.0] for h in hills] + [[0.0]])
+
+    def made(p: np.ndarray) -> list[_Hill]:
+        return [
+            _Hill(
+                p[4 * n],
+                hill.row + hill.fwhm * p[4 * n + 1],
+                hill.fwhm * np.exp(np.clip(p[4 * n + 2], -4, 4)),
+                _EXPONENT + np.exp(np.clip(p[4 * n + 3], -4, 4)),
+            )
+            for n, hill in enumerate(hills)
+        ]
+
+    def residuals(p: np.ndarray) -> np.ndarray:
+        model = sum(hill.at(rows) for hill in made(p)) + p[-1]
+        # Weak opinions: hills stay near where they were seen, exponents near those of seeing.
+        opinions = [p[1:-1:4], p[2:-1:4], (p[3:-1:4] - 1.0) / 0.7, [p[-1] / level]]
+        return np.concatenate([(light - model) / error, *opinions])
+
+    scale = np.concatenate([[h.height, 1.0, 1.0, 1.0] for h in hills] + [[level]])
+    fit = least_squares(residuals, start, method="lm", x_scale=scale, max_nfev=60 * len(start))
+    spread = np.sqrt(np.abs(np.diag(np.linalg.pinv(fit.jac.T @ fit.jac))))
+    return [
+        replace(
+            new,
+            row_error=old.fwhm * spread[4 * n + 1],
+            fwhm_error=new.fwhm * spread[4 * n + 2],
         )
-        if significant:
-            kept.append(int(row))
-    return kept
+        for n, (old, new) in enumerate(zip(hills, made(fit.x), strict=True))
+    ]
 
 
-def _fit_peak(
-    profile: np.ndarray, error: np.ndarray, peak: int, peaks: list[int], model: str
-) -> tuple[float, float]:
-    """Centre and FWHM [rows] of one object."""
-    half = profile[peak] / 2
-    below = np.flatnonzero(profile[peak:] < half)
-    above = np.flatnonzero(profile[: peak + 1][::-1] < half)
-    widths = [int(w[0]) for w in (below, above) if len(w)]
-    width = max(2.0 * min(widths), 2.0) if widths else 5.0
-    reach = int(np.ceil(2.5 * width)) + 1
-    others = [abs(p - peak) for p in peaks if p != peak]
-    reach = min([reach, *[max(3, d // 2) for d in others]])
-    rows = np.arange(max(peak - reach, 0), min(peak + reach + 1, len(profile)))
-    start = [profile[peak], float(peak), width, 0.0]
-    bounds = (
-        [0.0, peak - width, 1.0, -np.inf],
-        [np.inf, peak + width, max(4 * width, 3.0), np.inf],
+def _gaussian_core(profile: Profile, rest: np.ndarray, hill: _Hill) -> _Hill:
+    """The hill with centre and width of a Gaussian through its core, all others taken away."""
+    near = np.abs(profile.rows - hill.row) <= max(0.7 * hill.fwhm, 2.0)
+    rows, light, error = (
+        profile.rows[near],
+        (rest + hill.at(profile.rows))[near],
+        profile.error[near],
     )
-    function = _gaussian if model == "gaussian" else _moffat
-    try:
-        fitted, _ = curve_fit(
-            function, rows, profile[rows], p0=start, sigma=error[rows], bounds=bounds, maxfev=2000
-        )
-    except (RuntimeError, ValueError):
-        return float(peak), width
-    return float(fitted[1]), float(fitted[2])
+    if len(rows) < 4:
+        return hill
 
+    def residuals(p: np.ndarray) -> np.ndarray:
+        distance = (rows - hill.row) / hill.fwhm - p[1]
+        model = p[0] * hill.height * np.exp(-4 * np.log(2) * (distance / np.exp(p[2])) ** 2)
+        return np.append((light - model) / error, p[1:])
 
-def _gaussian(x: np.ndarray, height: float, centre: float, fwhm: float, base: float) -> np.ndarray:
-    return base + height * np.exp(-4 * np.log(2) * ((x - centre) / fwhm) ** 2)
-
-
-def _moffat(x: np.ndarray, height: float, centre: float, fwhm: float, base: float) -> np.ndarray:
-    """Moffat profile with exponent 2.5, common for seeing."""
-    alpha = fwhm / (2 * np.sqrt(2 ** (1 / 2.5) - 1))
-    return base + height * (1 + ((x - centre) / alpha) ** 2) ** -2.5
+    fit = least_squares(residuals, [1.0, 0.0, 0.0], method="lm", max_nfev=200)
+    _, moved, widened = fit.x
+    if abs(moved) > 0.3 or abs(widened) > 0.3:
+        return hill  # flat or hollow at its top: no Gaussian
+    spread = np.sqrt(np.abs(np.diag(np.linalg.pinv(fit.jac.T @ fit.jac))))
+    fwhm = hill.fwhm * float(np.exp(widened))
+    return replace(
+        hill,
+        row=hill.row + hill.fwhm * moved,
+        fwhm=fwhm,
+        row_error=hill.fwhm * spread[1],
+        fwhm_error=fwhm * spread[2],
+    )

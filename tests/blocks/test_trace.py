@@ -7,7 +7,14 @@ import pytest
 from made_frames import electron_frame, set_quality, star
 
 from goodman_live.blocks.targets import Target, find_targets
-from goodman_live.blocks.trace import Trace, TraceSettings, record_trace, trace_target
+from goodman_live.blocks.trace import (
+    Trace,
+    TraceSettings,
+    borrow_trace,
+    presumed_trace,
+    record_trace,
+    trace_target,
+)
 from goodman_live.errors import NoTargetFound
 from goodman_live.instruments import Geometry
 from goodman_live.quality import Quality
@@ -56,6 +63,76 @@ def test_masked_pixels_do_not_draw_it():
 def test_a_neighbour_does_not_draw_it():
     ccd = electron_frame(star(SHAPE, 60.0, 4.0, 3000.0) + star(SHAPE, 74.0, 4.0, 1500.0) + 50)
     assert np.abs(traced(ccd).rows_in(ccd) - 60.0).max() < 0.1
+
+
+@pytest.mark.parametrize("apart", [2.5, 4.0])
+def test_a_much_brighter_neighbour_does_not_capture_it(apart):
+    row = 60.0 - 5.0 * X
+    light = star(SHAPE, row, 4.0, 300.0) + star(SHAPE, row + 4 * apart, 4.0, 9000.0)
+    ccd = electron_frame(light + 50)
+    bright, faint = find_targets(ccd)
+    trace = trace_target(ccd, faint, others=[bright])
+    assert np.abs(trace.rows_in(ccd) - row).max() < 0.15
+    assert np.abs(trace_target(ccd, bright, others=[faint]).rows_in(ccd) - row).min() > 9
+
+
+@pytest.mark.parametrize("drop", [-40.0, 30.0])
+def test_a_slope_of_half_the_frame_is_followed(drop):
+    row = 60.0 + drop / 2 * X
+    ccd = electron_frame(star(SHAPE, row, 4.0, 2000.0) + 100.0)
+    assert np.abs(traced(ccd).rows_in(ccd) - row).max() < 0.05
+
+
+def test_an_object_that_leaves_the_frame_is_followed_where_it_is_on_it():
+    row = 6.0 - 14.0 * X
+    ccd = electron_frame(star(SHAPE, row, 4.0, 1000.0) + 100.0)
+    assert np.abs(traced(ccd).rows_in(ccd) - row).max() < 0.3
+
+
+def test_a_star_saturated_all_along_is_followed():
+    row = 60.0 - 5.0 * X
+    light = np.minimum(star(SHAPE, row, 6.0, 2e6) + 100, 65000.0)
+    ccd = set_quality(electron_frame(light, seed=None), light >= 65000, Quality.SATURATED)
+    assert np.abs(traced(ccd).rows_in(ccd) - row).max() < 0.1
+
+
+def test_a_gap_and_cosmic_rays_do_not_draw_it():
+    row = 60.0 - 5.0 * X
+    light = star(SHAPE, row, 4.0, 800.0) + 100.0
+    light[:, 420:560] = 100.0
+    for column in range(50, 1000, 190):
+        light[int(row[column]) + 2 : int(row[column]) + 5, column : column + 4] += 3000.0
+    ccd = electron_frame(light)
+    assert np.abs(traced(ccd).rows_in(ccd) - row).max() < 0.15
+
+
+def test_a_trace_of_a_brighter_frame_is_moved_to_the_faint_light():
+    row = 60.0 - 5.0 * X + 1.5 * X**2
+    bright = traced(electron_frame(star(SHAPE, row, 4.0, 5000.0) + 100.0))
+    moved = []
+    for seed in range(6):
+        faint = electron_frame(star(SHAPE, row + 3.2, 4.0, 15.0) + 100.0, seed=seed)
+        borrowed = borrow_trace(bright, faint)
+        assert borrowed.coefficients[1:] == bright.coefficients[1:]
+        assert borrowed.n_points == 0
+        moved.append(borrowed.rows_in(faint) - row)
+    assert np.abs(moved - np.float64(3.2)).max() < 0.6
+    assert np.mean(moved) == pytest.approx(3.2, abs=0.25)
+
+
+def test_a_borrowed_trace_stays_where_nothing_is_seen_and_goes_where_it_is_told():
+    lender = Trace((1100.0, -3.5, 0.2), (50.5, 2048.5), 8.0, 0.05, 40)
+    empty = electron_frame(np.full(SHAPE, 100.0))
+    assert borrow_trace(lender, empty).coefficients == lender.coefficients
+    told = borrow_trace(lender, empty, Target(1120.0, 0.0, 6.0, 10.0))
+    assert told.row_at(1049.5) == pytest.approx(1120.0)
+    assert told.fwhm == 6.0
+
+
+def test_the_line_along_which_an_object_was_found_is_a_trace():
+    ccd = electron_frame(np.full(SHAPE, 100.0))
+    line = presumed_trace(ccd, Target(1100.0, -0.01, 8.0, 6.0))
+    assert line.row_at([1049.5, 1149.5]) == pytest.approx([1100.0, 1099.0])
 
 
 def test_a_trace_serves_frames_of_another_binning_and_window():
