@@ -8,6 +8,7 @@ unsigned image.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import itertools
 import os
@@ -307,7 +308,13 @@ def _finish_header(header: fits.Header, path: Path) -> fits.Header:
 def _write(hdus: fits.HDUList, path: Path) -> None:
     with appearing(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        hdus.writeto(temporary, overwrite=True, output_verify="silentfix", checksum=True)
+        try:
+            hdus.writeto(temporary, overwrite=True, output_verify="silentfix", checksum=True)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # That a write stopped short is all that is told of a full disk.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name) from error
 
 
 def write_image(ccd: CCDData, path: Path) -> None:
@@ -336,15 +343,21 @@ def read_image(path: Path) -> CCDData:
     """
     path = Path(path)
     with _opened(path) as hdus:
-        data = np.asarray(hdus["SCI"].data, dtype=np.float32)
-        error = np.asarray(hdus["ERR"].data, dtype=np.float32)
+        data, error = _native(hdus["SCI"].data), _native(hdus["ERR"].data)
         quality = np.asarray(hdus["DQ"].data, dtype=np.uint16)
         header = _clean_header(hdus[0].header)
     ccd = CCDData(data, uncertainty=StdDevUncertainty(error), unit=header["BUNIT"], header=header)
     return with_quality(ccd, quality)
 
 
-def write_spectrum(spectrum: QTable, linear: fits.PrimaryHDU, path: Path) -> None:
+def _native(data: np.ndarray) -> np.ndarray:
+    """Pixels just read as float32 in the machine's byte order, without a second copy of them."""
+    if data.dtype == np.dtype(">f4") and data.dtype != np.float32:
+        return data.byteswap(inplace=True).view(np.float32)
+    return data.astype(np.float32, copy=False)
+
+
+def write_spectrum(spectrum: QTable, linear: CCDData, path: Path) -> None:
     """Write a one-dimensional product.
 
     Parameters
@@ -352,16 +365,22 @@ def write_spectrum(spectrum: QTable, linear: fits.PrimaryHDU, path: Path) -> Non
     spectrum
         Columns of the native grid; becomes the extension SPECTRUM.
     linear
-        Copy on a linear wavelength axis, its header the story of the product.
+        Copy on a linear wavelength axis (n,), its header the story of the product: becomes the
+        primary HDU, with the extensions STD (its uncertainty) and DQ where it has them.
     """
-    linear.header = _finish_header(linear.header, path)
-    linear.header["BUNIT"] = ("ct", "detected electrons")
+    header = _finish_header(linear.header, path)
+    header["BUNIT"] = ("ct", "detected electrons")
     on_file = QTable({name: _as_counts(spectrum[name]) for name in spectrum.colnames})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         table = fits.table_to_hdu(on_file)
     table.name = "SPECTRUM"
-    _write(fits.HDUList([linear, table]), path)
+    hdus = fits.HDUList([fits.PrimaryHDU(linear.data.astype(np.float32), header), table])
+    if linear.uncertainty is not None:
+        # Readers of spectra know this name; of ERR some know only that it is there.
+        hdus.append(fits.ImageHDU(linear.uncertainty.array.astype(np.float32), name="STD"))
+        hdus.append(fits.ImageHDU(quality_of(linear), name="DQ"))
+    _write(hdus, path)
 
 
 def _as_counts(column):
@@ -392,3 +411,43 @@ def read_spectrum(path: Path) -> QTable:
         header = _clean_header(hdus[0].header)
     table.meta = {"header": header}
     return table
+
+
+def write_template(table: QTable, cards: dict[str, object], path: Path) -> None:
+    """Write an arc of the lamp library: `table` with the given header cards."""
+    hdu = fits.table_to_hdu(table)
+    hdu.name = "TEMPLATE"
+    hdu.header.update(cards)
+    _write(fits.HDUList([fits.PrimaryHDU(), hdu]), path)
+
+
+def read_template(path: Path) -> QTable:
+    """Read what `write_template` wrote; `meta['header']` holds the cards.
+
+    Raises
+    ------
+    FrameError
+        If the file is damaged or no arc of a lamp library.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        table = QTable(np.asarray(hdus["TEMPLATE"].data))
+        header = _clean_header(hdus["TEMPLATE"].header)
+    table.meta = {"header": header}
+    return table
+
+
+def read_one_dimensional(path: Path) -> tuple[np.ndarray, fits.Header]:
+    """Values (n,) and header of a file whose first HDU is a single line of pixels.
+
+    Raises
+    ------
+    FrameError
+        If the file is damaged or holds something else.
+    """
+    path = Path(path)
+    with _opened(path) as hdus:
+        data, header = hdus[0].data, _clean_header(hdus[0].header)
+        if data is None or np.squeeze(data).ndim != 1:
+            raise FrameError(f"{path.name} must hold one line of pixels in its first HDU.")
+        return np.array(np.squeeze(data), dtype=float), header

@@ -409,7 +409,7 @@ def spectrum(n=50) -> QTable:
 def test_a_spectrum_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "w_0030.fits"
     table = spectrum()
-    linear = fits.PrimaryHDU(np.zeros(60, np.float32), fits.Header([("CRVAL1", 5000.0, "")]))
+    linear = CCDData(np.zeros(60), unit="electron", header=fits.Header([("CRVAL1", 5000.0, "")]))
     io.write_spectrum(table, linear, path)
     back = io.read_spectrum(path)
     assert back.colnames == table.colnames
@@ -422,7 +422,8 @@ def test_a_spectrum_is_read_as_it_was_written(tmp_path):
 
 def test_a_product_is_refused_as_the_other_kind(tmp_path):
     io.write_image(product(np.random.default_rng(1)), tmp_path / "image.fits")
-    io.write_spectrum(spectrum(), fits.PrimaryHDU(np.zeros(60, np.float32)), tmp_path / "one.fits")
+    linear = CCDData(np.zeros(60), unit="electron", header=fits.Header())
+    io.write_spectrum(spectrum(), linear, tmp_path / "one.fits")
     with pytest.raises(FrameError, match=r"image\.fits must"):
         io.read_spectrum(tmp_path / "image.fits")
     with pytest.raises(FrameError, match=r"one\.fits must"):

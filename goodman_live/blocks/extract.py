@@ -1,14 +1,15 @@
 """From a traced object to a one-dimensional spectrum with errors, sky and mask.
 
 Sums of fractional pixels, where pixel `i` covers [i - 0.5, i + 0.5] and an aperture takes of
-each the part that lies in it; or optimal sums (see `optimal`). The background of every column
-is a robust straight line through zones on both sides that avoid other objects.
+each the part that lies in it; or optimal sums (see `optimal`). Both give the light within the
+aperture. The background of every column is a low polynomial through zones on both sides that
+avoid other objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import param
@@ -20,8 +21,12 @@ from ..history import record_step
 from ..instruments import Geometry
 from ..quality import BAD, Quality, flag, quality_of
 from ..settings import Settings
-from .optimal import OptimalSum, optimal_sum
+from .optimal import Noise, expected_flux, fit_profile, fit_wings, optimal_sum, plain_sum
 from .trace import Trace
+
+FEWEST = 4  # pixels that a background is fitted to
+CLIP = 4.0  # [sigma]
+HELD = 1e30  # in a normal matrix: this term is zero
 
 
 class ExtractionSettings(Settings):
@@ -37,7 +42,7 @@ class ExtractionSettings(Settings):
         default=2.5, bounds=(0.5, 20.0), doc="Width of the aperture [FWHM of the object]."
     )
     background_distance = param.Number(
-        default=2.0,
+        default=3.0,
         bounds=(0.5, 50.0),
         doc="Distance of the background zones' inner edges from the centre [FWHM].",
     )
@@ -45,18 +50,47 @@ class ExtractionSettings(Settings):
         default=4.0, bounds=(0.5, 100.0), doc="Width of each background zone [FWHM]."
     )
     background_order = param.Integer(
-        default=1, bounds=(0, 1), doc="Degree of the background along the slit."
+        default=1, bounds=(0, 2), doc="Degree of the background along the slit."
     )
 
 
 @dataclass(frozen=True)
 class Background:
-    """Straight line per column: value at the aperture's centre, slope, and their covariance."""
+    """Polynomial in the distance from the trace, one per column.
 
-    level: np.ndarray
-    slope: np.ndarray
-    variance: np.ndarray  # (3, n_columns): of level, covariance, of slope
-    usable: np.ndarray
+    `coefficients` (n_terms, n_columns) [electron / pixel^n], their `covariance`
+    (n_columns, n_terms, n_terms), and the pixels it was fitted to (n_rows, n_columns).
+    """
+
+    coefficients: np.ndarray
+    covariance: np.ndarray
+    pixels: np.ndarray
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Columns (n_columns,) with enough pixels."""
+        return self.pixels.sum(axis=0) >= FEWEST
+
+    def without(self, wings: np.ndarray, offset: np.ndarray) -> Background:
+        """The background that would have been found without `wings` (n_rows, n_columns)."""
+        order = len(self.coefficients) - 1
+        excess, _ = _least_squares(wings, offset, self.pixels, order)
+        return replace(self, coefficients=self.coefficients - excess)
+
+    def at(self, offset: np.ndarray) -> np.ndarray:
+        """Sky at distances from the trace (n_rows, n_columns) [electron]."""
+        sky = np.zeros(offset.shape)
+        for coefficient in self.coefficients[::-1]:
+            sky *= offset
+            sky += coefficient[None, :]
+        return sky
+
+    def variance_in(self, weights: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """Variance (n_columns,) that the error of the background adds to a weighted sum."""
+        moments = np.stack(
+            [(weights * offset**n).sum(axis=0) for n in range(len(self.coefficients))]
+        )
+        return np.einsum("ic,cij,jc->c", moments, self.covariance, moments)
 
 
 def extract_target(
@@ -82,139 +116,169 @@ def extract_target(
         One row a column: `column` [detector pixel], `flux`, `uncertainty`, `sky` [electron]
         and `mask` (DQ bits; 0 good). Masked pixels within the aperture are made up for by the
         object's spatial profile, and their share widens the uncertainty; a column that lost
-        more than half of the profile is flagged. `meta['header']` tells the story.
+        more than half of the profile is flagged. Where hardly a good pixel, or no background,
+        is left, flux and uncertainty are NaN; the sky of such columns is that of their
+        neighbours. `meta['header']` tells the story.
     """
     settings = settings or ExtractionSettings()
     geometry = Geometry.from_cards(ccd.header)
     band = _Band.around(ccd, trace, settings)
+    zones = band.zones(others)
     background = fit_background(
-        band.data, band.variance, band.offset, band.zones(others), settings.background_order
+        band.data, band.noise, band.offset, zones, settings.background_order
     )
-    sky = background.level[None, :] + background.slope[None, :] * band.offset
-    clean = band.data - sky
-    share = _profile_share(clean, band.offset, band.aperture, band.good, band.fwhm)
-    lost = (band.aperture * ~band.good * share).sum(axis=0)
-    weights = band.aperture * band.good / np.clip(1.0 - lost, 1e-3, None)[None, :]
-    flux = (weights * clean).sum(axis=0)
-    variance = (weights**2 * band.variance).sum(axis=0)
+    background = background.without(_wings(band, zones, background), band.offset)
+    core = band.core()
+    sky = background.at(core.offset)
+    clean, good = core.data - sky, core.good & background.usable[None, :]
+    profile = fit_profile(clean, sky, core.noise, core.offset, core.aperture, good, core.fwhm)
+    summed = plain_sum(clean, sky, core.noise, profile, core.aperture, good)
     if settings.extraction_type == "optimal":
-        summed = _optimal_sum(ccd, band, clean, sky, flux, variance)
-        flux, variance, weights = summed.flux, summed.variance, summed.weights
-        lost = np.maximum(lost, summed.lost)
-    variance += _background_variance(background, weights, band.offset)
-    mask = _column_mask(band, lost, background.usable)
+        summed = optimal_sum(clean, sky, core.noise, profile, core.aperture, good, summed.flux)
+    variance = summed.variance + background.variance_in(summed.weights, core.offset)
+    dead = ~background.usable | ~core.inside | ~np.isfinite(summed.flux)
     header = ccd.header.copy()
-    _record(header, trace, settings, geometry)
+    sides = [bool((zones & side).any()) for side in (band.offset < 0, band.offset > 0)]
+    _record(header, trace, settings, *sides)
     return QTable(
         {
             "column": geometry.columns_to_detector(np.arange(ccd.shape[1])) * u.pix,
-            "flux": flux * u.electron,
-            "uncertainty": np.sqrt(variance) * u.electron,
-            "sky": (band.aperture * sky).sum(axis=0) * u.electron,
-            "mask": mask,
+            "flux": np.where(dead, np.nan, summed.flux) * u.electron,
+            "uncertainty": np.where(dead, np.nan, np.sqrt(variance)) * u.electron,
+            "sky": _bridged((core.aperture * sky).sum(axis=0), background.usable) * u.electron,
+            "mask": _column_mask(core, summed.lost, dead),
         },
         meta={"header": header},
     )
 
 
+def _wings(band: _Band, zones: np.ndarray, background: Background) -> np.ndarray:
+    """Light of the object in its own background zones (n_rows, n_columns) [electron]."""
+    sky = background.at(band.offset)
+    clean = band.data - sky
+    flux = (band.aperture * clean).sum(axis=0)
+    variance = (band.aperture * band.noise.at(sky)).sum(axis=0) + np.abs(flux)
+    flux[~background.usable | (band.aperture * ~band.good).any(axis=0)] = np.nan
+    use = zones | ((band.aperture > 0) & band.good)
+    return fit_wings(clean, band.noise, band.offset, use, expected_flux(flux, variance))
+
+
 @dataclass(frozen=True)
 class _Band:
-    """The rows of a frame that matter to one object; those off the frame are NO_DATA.
+    """The pixels along a trace that matter to one object; those off the frame are NO_DATA.
 
-    All arrays are (n_rows, n_columns); `offset` is the distance from the trace [pixels].
+    Arrays are (n_rows, n_columns); the rows follow the trace in whole pixels. `row` is the row
+    of the frame, `offset` the distance from the trace [pixels]; `inside` (n_columns,) tells
+    where the trace is on the frame.
     """
 
     ccd: CCDData
     settings: ExtractionSettings
-    rows: np.ndarray
     fwhm: float
+    row: np.ndarray
     data: np.ndarray
-    variance: np.ndarray
+    noise: Noise
+    good: np.ndarray
     quality: np.ndarray
     offset: np.ndarray
     aperture: np.ndarray
-    inside: np.ndarray  # per column: the trace is on the frame
+    inside: np.ndarray
 
     @classmethod
     def around(cls, ccd: CCDData, trace: Trace, settings: ExtractionSettings) -> _Band:
-        centre = trace.rows_in(ccd)
+        """Aperture and background zones of a trace."""
+        n_rows, n_columns = ccd.shape
         fwhm = trace.fwhm / Geometry.from_cards(ccd.header).y_binning
         half_width = settings.extraction_width * fwhm / 2
-        reach = max(_zone_limits(fwhm, settings)[1], half_width) + 1
-        on_frame = np.clip(centre, 0, ccd.shape[0] - 1)
-        rows = np.arange(
-            int(np.floor(on_frame.min() - reach)), int(np.ceil(on_frame.max() + reach)) + 1
-        )
-        nearest = np.clip(rows, 0, ccd.shape[0] - 1)
-        quality = quality_of(ccd)[nearest]
-        quality[rows != nearest] = np.uint16(Quality.NO_DATA)
-        offset = rows[:, None] - centre[None, :]
+        reach = max(_zone_limits(fwhm, settings)[1], half_width)
+        row, offset = _rows_along(ccd, trace, reach, half_width)
+        centre = trace.rows_in(ccd)
+        on_frame = (row >= 0) & (row < n_rows)
+        place = np.clip(row, 0, n_rows - 1), np.arange(n_columns)[None, :]
+        quality = np.where(on_frame, quality_of(ccd)[place], np.uint16(Quality.NO_DATA))
+        good = (quality & int(BAD)) == 0
+        data = np.where(good, ccd.data[place], 0.0)
+        read_noise = float(ccd.header["GSP_RDNO"])
+        variance = np.where(good, ccd.uncertainty.array[place], read_noise) ** 2
         return cls(
             ccd,
             settings,
-            rows[:, None],
             fwhm,
-            ccd.data[nearest],
-            ccd.uncertainty.array[nearest] ** 2,
+            row,
+            data,
+            Noise.of_frame(data, variance, read_noise),
+            good,
             quality,
             offset,
             aperture_weights(offset, half_width),
-            centre == on_frame,
+            (centre > -0.5) & (centre < n_rows - 0.5),
         )
 
-    @property
-    def good(self) -> np.ndarray:
-        """Pixels that can be trusted."""
-        return (self.quality & int(BAD)) == 0
+    def core(self) -> _Band:
+        """The rows that the aperture touches."""
+        touched = np.flatnonzero((self.aperture > 0).any(axis=1))
+        rows = slice(touched[0], touched[-1] + 1)
+        arrays = ("row", "data", "good", "quality", "offset", "aperture")
+        parts = {name: getattr(self, name)[rows] for name in arrays}
+        return replace(self, noise=self.noise.rows(rows), **parts)
 
     def zones(self, others: Sequence[Trace]) -> np.ndarray:
-        """Good pixels of both background zones, clear of the aperture and of other objects."""
+        """Good pixels of both background zones, as far from other objects as from this one.
+
+        Columns with too little left take what there is close to the aperture.
+        """
         inner, outer = _zone_limits(self.fwhm, self.settings)
+        zones = self._between(inner, outer, others)
+        few = zones.sum(axis=0) < 2 * FEWEST
+        if few.any():
+            zones[:, few] = self._between(_closest(self.fwhm, self.settings), outer, others)[:, few]
+        return zones
+
+    def _between(self, inner: float, outer: float, others: Sequence[Trace]) -> np.ndarray:
         distance = np.abs(self.offset)
-        zones = (distance > inner) & (distance < outer) & self.good
+        chosen = self.good & (distance > inner) & (distance < outer)
         binning = Geometry.from_cards(self.ccd.header).y_binning
         for other in others:
-            zones &= np.abs(self.rows - other.rows_in(self.ccd)) > 1.5 * other.fwhm / binning
-        return zones
+            away = inner * other.fwhm / binning / self.fwhm
+            chosen &= np.abs(self.row - other.rows_in(self.ccd)[None, :]) > away
+        return chosen
+
+
+def _rows_along(
+    ccd: CCDData, trace: Trace, reach: float, least: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a frame within `reach` of a trace, and their distance from it [pixels].
+
+    Both (n_rows, n_columns); every row of the result follows the trace in whole pixels. Rows
+    that are off the frame in all columns are left out, but for those within `least`.
+    """
+    centre = trace.rows_in(ccd)
+    nearest = np.rint(centre).astype(int)
+    steps = np.arange(-int(np.ceil(reach)) - 1, int(np.ceil(reach)) + 2)
+    seen = (nearest.max() + steps >= 0) & (nearest.min() + steps < ccd.shape[0])
+    row = nearest[None, :] + steps[seen | (np.abs(steps) <= least + 1)][:, None]
+    return row, row - centre[None, :]
+
+
+def _closest(fwhm: float, settings: ExtractionSettings) -> float:
+    """Nearest that a background may come to the centre [pixels]."""
+    return (settings.extraction_width / 2 + 0.25) * fwhm
 
 
 def _zone_limits(fwhm: float, settings: ExtractionSettings) -> tuple[float, float]:
     """Inner and outer edge of the background zones from the centre [pixels]."""
-    inner = max(settings.background_distance, settings.extraction_width / 2 + 0.25) * fwhm
+    inner = max(settings.background_distance * fwhm, _closest(fwhm, settings))
     return inner, inner + max(settings.background_width * fwhm, 4.0)
 
 
-def _background_variance(
-    background: Background, weights: np.ndarray, offset: np.ndarray
-) -> np.ndarray:
-    """Variance (n_columns,) that the error of the background adds to a weighted sum."""
-    total, first = weights.sum(axis=0), (weights * offset).sum(axis=0)
-    level, both, slope = background.variance
-    return total**2 * level + 2 * total * first * both + first**2 * slope
-
-
-def _optimal_sum(
-    ccd: CCDData,
-    band: _Band,
-    clean: np.ndarray,
-    sky: np.ndarray,
-    flux: np.ndarray,
-    variance: np.ndarray,
-) -> OptimalSum:
-    """Sum by the weights of the object's profile, with noise that follows a model.
-
-    The response F by which the frame was divided is known from a pixel and its variance:
-    variance = (data F + read noise^2) / F^2.
-    """
-    read_noise2 = float(ccd.header["GSP_RDNO"]) ** 2
-    counts = np.maximum(band.data, 0.0)
-    response = counts + np.sqrt(counts**2 + 4 * band.variance * read_noise2)
-    response = np.clip(response / (2 * band.variance), 0.05, 20.0)
-    noise = (np.maximum(sky, 0.0) * response + read_noise2) / response**2
-    half_width = band.settings.extraction_width * band.fwhm / 2
-    return optimal_sum(
-        clean, noise, 1.0 / response, band.offset, band.good, band.fwhm, half_width, flux, variance
-    )
+def missing_background(header) -> list[str]:
+    """What to say of an extracted spectrum for which no background was found, if so."""
+    if header["GSP_BKG1"] != "none" or header["GSP_BKG2"] != "none":
+        return []
+    return [
+        f"No row is left for the background of the object at {header['GSP_EXTR']}: its spectrum "
+        "is empty. Make extraction_width smaller, or max_targets."
+    ]
 
 
 def extract_arc(ccd: CCDData, trace: Trace, half_width: float = 4.0) -> QTable:
@@ -232,21 +296,27 @@ def extract_arc(ccd: CCDData, trace: Trace, half_width: float = 4.0) -> QTable:
     Returns
     -------
     QTable
-        `column` [detector pixel], `flux` [electron], `uncertainty` and `mask` (DQ bits).
+        `column` [detector pixel], `flux` [electron], `uncertainty` and `mask` (DQ bits); where
+        nothing is left the flux is zero, its uncertainty NaN.
     """
     geometry = Geometry.from_cards(ccd.header)
-    offset = np.arange(ccd.shape[0])[:, None] - trace.rows_in(ccd)[None, :]
-    weights = aperture_weights(offset, max(half_width / geometry.y_binning, 0.5))
-    saturated = (quality_of(ccd) & np.uint16(Quality.SATURATED)) != 0
+    half_width = max(half_width / geometry.y_binning, 0.5)
+    row, offset = _rows_along(ccd, trace, half_width, half_width)
+    seen = (row >= 0) & (row < ccd.shape[0])
+    place = np.clip(row, 0, ccd.shape[0] - 1), np.arange(ccd.shape[1])[None, :]
+    quality = quality_of(ccd)[place]
+    saturated = (quality & np.uint16(Quality.SATURATED)) != 0
     # A saturated core stays in the sum: the line is dropped by its flag, not by a hole in it.
-    weights = weights * (~ccd.mask | saturated)
+    usable = seen & (((quality & int(BAD)) == 0) | saturated)
+    weights = aperture_weights(offset, half_width) * usable
     total = np.maximum(weights.sum(axis=0), 1e-6)
     empty = total < 0.5
     mask = np.zeros(ccd.shape[1], dtype=np.uint16)
     flag(mask, (weights * saturated).sum(axis=0) > 0, Quality.SATURATED)
     flag(mask, empty, Quality.NO_DATA)
-    flux = np.where(empty, 0.0, (weights * ccd.data).sum(axis=0) / total)
-    error = np.sqrt((weights**2 * ccd.uncertainty.array**2).sum(axis=0)) / total
+    flux = np.where(empty, 0.0, (weights * ccd.data[place]).sum(axis=0) / total)
+    error = np.sqrt((weights**2 * ccd.uncertainty.array[place] ** 2).sum(axis=0)) / total
+    error[empty] = np.nan
     header = ccd.header.copy()
     record_step(header, "extract_arc", letter="e")
     return QTable(
@@ -274,92 +344,107 @@ def aperture_weights(offset: np.ndarray, half_width: float) -> np.ndarray:
 
 
 def fit_background(
-    data: np.ndarray, variance: np.ndarray, offset: np.ndarray, use: np.ndarray, order: int
+    data: np.ndarray, noise: Noise, offset: np.ndarray, use: np.ndarray, order: int
 ) -> Background:
-    """Robust straight line (or constant) through the used pixels of every column.
+    """Robust polynomial through the used pixels of every column.
 
-    All arrays are (n_rows, n_columns). Columns with fewer than four used pixels are marked
-    unusable and get a zero background.
+    All pixels of a column weigh the same, and are clipped by the noise of the fit, not by
+    their own: else low pixels would pull the sky down. A column that has pixels on one side of
+    the object only gets a constant; one with fewer than four is unusable and its background
+    zero.
+
+    Parameters
+    ----------
+    data, offset
+        Pixels [electron], and their distance from the trace [pixels] (n_rows, n_columns).
+    noise
+        Noise of the pixels as a function of their light.
+    use
+        True for pixels of the background zones (n_rows, n_columns).
+    order
+        Degree along the slit.
     """
-    weight = np.where(use, 1.0 / np.maximum(variance, 1e-6), 0.0)
-    for _ in range(3):
-        level, slope, covariance, usable = _weighted_line(data, weight, offset, order)
-        residual = np.abs(data - level - slope * offset) / np.sqrt(np.maximum(variance, 1e-6))
-        # The variance of a bright pixel is large because it is bright: clip by the zones' own.
-        kept = use & (residual < 4.0)
-        weight = np.where(kept, 1.0 / np.maximum(np.median(variance, axis=0), 1e-6), 0.0)
-    level, slope, covariance, usable = _weighted_line(data, weight, offset, order)
-    return Background(level, slope, covariance, usable)
+    level = _column_median(data, use)
+    # A slope of the sky is no outlier yet.
+    reach = 5 * np.sqrt(noise.at(level[None, :])) + 0.2 * np.abs(level)
+    kept = use & (np.abs(data - level[None, :]) < reach)
+    for _ in range(2):
+        first = Background(*_least_squares(data, offset, kept, order), kept)
+        sky = first.at(offset)
+        variance = noise.at(sky)
+        kept = use & (np.abs(data - sky) < CLIP * np.sqrt(variance))
+    coefficients, inverse = _least_squares(data, offset, kept, order)
+    typical = np.where(kept, variance, 0.0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
+    return Background(coefficients, inverse * typical[:, None, None], kept)
 
 
-def _weighted_line(
-    data: np.ndarray, weight: np.ndarray, offset: np.ndarray, order: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    s0, sx = weight.sum(axis=0), (weight * offset).sum(axis=0)
-    sxx = (weight * offset**2).sum(axis=0)
-    sy, sxy = (weight * data).sum(axis=0), (weight * offset * data).sum(axis=0)
-    usable = (weight > 0).sum(axis=0) >= 4
-    s0 = np.where(usable, s0, 1.0)
-    if order == 0:
-        zero = np.zeros_like(s0)
-        variance = np.stack([np.where(usable, 1 / s0, 0), zero, zero])
-        return np.where(usable, sy / s0, 0.0), zero, variance, usable
-    determinant = s0 * sxx - sx**2
-    usable &= determinant > 1e-9 * s0 * np.maximum(sxx, 1e-12)
-    determinant = np.where(usable, determinant, 1.0)
-    level = np.where(usable, (sxx * sy - sx * sxy) / determinant, 0.0)
-    slope = np.where(usable, (s0 * sxy - sx * sy) / determinant, 0.0)
-    variance = np.stack([sxx, -sx, s0]) / determinant
-    return level, slope, np.where(usable, variance, 0.0), usable
+def _column_median(data: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """Median (n_columns,) of the used pixels of each column, zero where there is none."""
+    count = use.sum(axis=0)
+    ordered = np.sort(np.where(use, data, np.inf), axis=0)
+    columns = np.arange(data.shape[1])
+    middle = (
+        ordered[np.maximum(count - 1, 0) // 2, columns] + ordered[count // 2 % len(data), columns]
+    )
+    return np.where(count > 0, middle / 2, 0.0)
 
 
-def _profile_share(
-    clean: np.ndarray, offset: np.ndarray, aperture: np.ndarray, good: np.ndarray, fwhm: float
-) -> np.ndarray:
-    """Share of the aperture's light that each pixel is expected to hold.
-
-    The profile is the median of all columns in steps of a quarter of a pixel; where the
-    object is too faint for that, a Gaussian of its width.
-    """
-    gaussian = np.exp(-4 * np.log(2) * (offset / fwhm) ** 2)
-    profile = gaussian
-    columns = good.all(axis=0, where=aperture > 0)
-    total = (aperture * clean).sum(axis=0)
-    noise = 1.4826 * np.median(np.abs(np.diff(total))) + 1e-9
-    bright = columns & (total > 5 * noise)
-    if bright.sum() > 100:
-        near = np.abs(offset) < 2.5 * fwhm
-        use = near & good & bright[None, :]
-        step = np.round(offset[use] * 4).astype(int)
-        value = (clean / np.where(total == 0, 1, total)[None, :])[use]
-        order = np.argsort(step, kind="stable")
-        steps, starts = np.unique(step[order], return_index=True)
-        medians = np.array([np.median(part) for part in np.split(value[order], starts[1:])])
-        profile = np.interp(offset, steps / 4, np.maximum(medians, 0.0), left=0.0, right=0.0)
-    normal = (aperture * profile).sum(axis=0)
-    return profile / np.where(normal > 0, normal, 1.0)[None, :]
+def _least_squares(
+    data: np.ndarray, offset: np.ndarray, use: np.ndarray, order: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (n_terms, n_columns), and the inverse normal matrices (n_columns, ...)."""
+    scale = max(float(np.abs(offset).max()), 1.0)
+    power, step = use.astype(float), offset / scale
+    moments, targets = [], []
+    for n in range(2 * order + 1):
+        moments.append(power.sum(axis=0))
+        if n <= order:
+            targets.append((power * data).sum(axis=0))
+        power = power * step
+    below, above = (use & (offset < 0)).sum(axis=0), (use & (offset > 0)).sum(axis=0)
+    # The other terms are not fitted where there is nothing on one side.
+    alone = np.minimum(below, above) <= order
+    normal = np.empty((data.shape[1], order + 1, order + 1))
+    for i in range(order + 1):
+        for j in range(order + 1):
+            normal[:, i, j] = np.where(alone & (i + j > 0), float(i == j) * HELD, moments[i + j])
+    normal[moments[0] == 0, 0, 0] = HELD
+    scales = scale ** -np.arange(order + 1.0)
+    inverse = np.linalg.inv(normal) * scales[:, None] * scales[None, :]
+    return np.einsum("cij,jc->ic", inverse, np.stack(targets) / scales[:, None]), inverse
 
 
-def _column_mask(band: _Band, lost: np.ndarray, usable: np.ndarray) -> np.ndarray:
+def _column_mask(core: _Band, lost: np.ndarray, dead: np.ndarray) -> np.ndarray:
     """DQ bits (n_columns,) of an extracted spectrum."""
-    inside = np.where(band.aperture > 0, band.quality, 0).astype(np.uint16)
-    bits = np.bitwise_or.reduce(inside, axis=0)
-    mask = np.where(lost > 0.5, bits, 0).astype(np.uint16)
+    touched = np.where(core.aperture > 0, core.quality, np.uint16(0))
+    bits = np.bitwise_or.reduce(touched, axis=0)
+    mask = np.where(lost > 0.5, bits, np.uint16(0))
     flag(mask, (lost > 0.001) & (lost <= 0.5), Quality.INTERPOLATED)
     mask |= bits & np.uint16(Quality.SATURATED)
-    flag(mask, ~band.inside | (band.aperture.sum(axis=0) < 0.5) | ~usable, Quality.NO_DATA)
+    flag(mask, dead, Quality.NO_DATA)
     return mask
 
 
-def _record(header, trace: Trace, settings: ExtractionSettings, geometry: Geometry) -> None:
-    fwhm, middle = trace.fwhm, np.mean(trace.domain)
-    centre = float(trace.row_at(middle))
+def _bridged(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Values (n_columns,) with those that are not known put in between the others."""
+    if not known.any():
+        return np.zeros_like(values)
+    columns = np.arange(len(values))
+    return np.interp(columns, columns[known], values[known])
+
+
+def _record(header, trace: Trace, settings: ExtractionSettings, below: bool, above: bool) -> None:
+    """Write aperture and zones (whether there are any `below` and `above`) into `header`."""
+    fwhm = trace.fwhm
+    centre = float(trace.row_at(np.mean(trace.domain)))
     half = settings.extraction_width * fwhm / 2
     inner, outer = _zone_limits(fwhm, settings)
+    zone1 = f"{centre - outer:.2f}:{centre - inner:.2f}" if below else "none"
+    zone2 = f"{centre + inner:.2f}:{centre + outer:.2f}" if above else "none"
     cards = {
         "GSP_EXTR": (f"{centre - half:.2f}:{centre + half:.2f}", "aperture [detector rows]"),
-        "GSP_BKG1": (f"{centre - outer:.2f}:{centre - inner:.2f}", "background zone 1"),
-        "GSP_BKG2": (f"{centre + inner:.2f}:{centre + outer:.2f}", "background zone 2"),
+        "GSP_BKG1": (zone1, "background zone 1"),
+        "GSP_BKG2": (zone2, "background zone 2"),
         "GSP_EXTY": (settings.extraction_type, "method of extraction"),
         "APNUM1": f"1 1 {centre - half:.2f} {centre + half:.2f}",
     }
