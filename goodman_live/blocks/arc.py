@@ -1,7 +1,7 @@
 """Emission lines of an arc spectrum, with sub-pixel centres.
 
-Centres are found with a Gaussian window as wide as the lines themselves, which is
-unbiased for symmetric lines and blind to the wings of neighbours.
+All lines are fitted together with Gaussians integrated over the pixels, so that neighbours
+do not pull at each other and narrow lines are not drawn to the middle of their pixel.
 """
 
 from __future__ import annotations
@@ -9,9 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.nddata import CCDData
 from scipy.ndimage import gaussian_filter1d, percentile_filter
+from scipy.special import ndtr
+
+from ..instruments import Geometry
+from .trace import Trace
 
 MAX_LINES = 200
+FWHM = 2.3548  # of a Gaussian, in units of its sigma
+WIDTH_TOLERANCE = 0.15  # part by which a single line is wider or narrower than others
 
 
 @dataclass(frozen=True)
@@ -19,8 +26,9 @@ class ArcLines:
     """Lines of one arc spectrum, by increasing position.
 
     `center` and `fwhm` in the caller's pixel coordinate, `error` of the centre likewise,
-    `height` above the continuum in the unit of the flux, `usable` false for saturated lines
-    and for those at the ends or that move when looked at closely.
+    `height` above the continuum in the unit of the flux, `usable` false for lines whose centre
+    is not to be trusted: saturated, at the ends, of a width that is not the others', or moving
+    when looked at closely.
     """
 
     center: np.ndarray
@@ -68,10 +76,12 @@ def find_arc_lines(
         return ArcLines(empty, empty, empty, empty.astype(bool), float("nan"))
     peak = np.sort(peak[np.argsort(-smooth[peak])][:MAX_LINES])
     fwhm = _typical_fwhm(net, peak)
-    center, shift, height = _centers(net, peak.astype(float), fwhm)
-    error = fwhm / 2.355 * noise / np.maximum(height, noise) * 1.2
-    usable = (np.abs(shift) < 0.3) & (np.abs(center - peak) < fwhm)
+    fit = _fit_lines(net, noise, peak, fwhm)
+    center, height, fwhm = fit.center, fit.height, fit.fwhm
+    error = fwhm / FWHM * noise / np.maximum(height, noise) * 1.2
+    usable = (np.abs(fit.moved) < 0.3) & (np.abs(center - peak) < fwhm)
     usable &= (center > fwhm) & (center < len(flux) - 1 - fwhm)
+    usable &= fit.alike
     if saturated is not None:
         near = np.convolve(saturated.astype(float), np.ones(5), mode="same") > 0
         usable &= ~near[peak]
@@ -130,20 +140,168 @@ def _typical_fwhm(net: np.ndarray, peak: np.ndarray) -> float:
     return float(np.clip(np.median(widths) if widths else 3.0, 1.5, 30.0))
 
 
-def _centers(
-    net: np.ndarray, center: np.ndarray, fwhm: float
+@dataclass(frozen=True)
+class _Fit:
+    center: np.ndarray
+    moved: np.ndarray
+    height: np.ndarray
+    alike: np.ndarray
+    fwhm: float
+
+
+def _fit_lines(net: np.ndarray, noise: float, peak: np.ndarray, fwhm: float) -> _Fit:
+    """Centres and heights of lines near the given pixels; whether they are as wide as others."""
+    start = peak.astype(float)
+    center, _, height = _fit_centers(net, start, np.full(len(peak), fwhm / FWHM))
+    width = _fit_widths(net, center, height, fwhm / FWHM)
+    strong = height > 30 * noise
+    telling = strong & (width < 1.6 * fwhm / FWHM)
+    usual = _usual_width(center, np.where(telling, width, np.nan), len(net), fwhm / FWHM)
+    center, moved, height = _fit_centers(net, start, usual)
+    # Cut off, double or hot: a single line has the width of its neighbours.
+    alike = ~strong | (telling.sum() < 4) | (np.abs(width / usual - 1) < WIDTH_TOLERANCE)
+    return _Fit(center, moved, height, alike, FWHM * float(np.median(usual)))
+
+
+def _windows(center: np.ndarray, n_pixels: int, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels around each line (n_lines, n_around), and a weight that fades outwards."""
+    reach = int(np.ceil(1.25 * FWHM * sigma)) + 1
+    index = np.round(center).astype(int)[:, None] + np.arange(-reach, reach + 1)
+    index = np.clip(index, 0, n_pixels - 1)
+    return index, np.exp(-0.5 * ((index - center[:, None]) / (1.5 * sigma)) ** 2)
+
+
+def _others(net: np.ndarray, index: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Light in each line's window without what the other lines put there."""
+    total = np.zeros(len(net))
+    np.add.at(total, index, own)
+    return net[index] - total[index] + own
+
+
+def _fit_centers(
+    net: np.ndarray, center: np.ndarray, sigma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres, last displacement, heights of lines near the given centres [pixels]."""
-    sigma = fwhm / 2.355
-    reach = int(np.ceil(2.5 * sigma)) + 1
-    around = np.arange(-reach, reach + 1)
-    shift = np.zeros_like(center)
+    """Centres, last step, heights of Gaussians of known widths [pixels], all fitted together."""
+    width = sigma[:, None]
+    height = net[np.round(center).astype(int)]
+    step = np.zeros(len(center))
     for _ in range(15):
-        index = np.clip(np.round(center).astype(int)[:, None] + around, 0, len(net) - 1)
-        distance = index - center[:, None]
-        window = np.exp(-0.5 * (distance / sigma) ** 2) * np.maximum(net[index], 0)
-        total = np.maximum(window.sum(axis=1), 1e-12)
-        shift = np.clip(2 * (window * distance).sum(axis=1) / total, -0.5, 0.5)
-        center = center + shift
-    index = np.clip(np.round(center).astype(int), 0, len(net) - 1)
-    return center, shift, net[index]
+        index, weight = _windows(center, len(net), float(np.median(sigma)))
+        lower = (index - center[:, None] - 0.5) / width
+        upper = lower + 1 / width
+        shape = width * np.sqrt(2 * np.pi) * (ndtr(upper) - ndtr(lower))
+        slope = np.exp(-0.5 * lower**2) - np.exp(-0.5 * upper**2)
+        light = _others(net, index, height[:, None] * shape)
+        height, ratio = _two_parameters(light, weight, shape, slope)
+        height = np.maximum(height, 0)
+        step = np.clip(ratio, -0.5, 0.5)
+        center = np.clip(center + step, 0, len(net) - 1)
+    return center, step, height
+
+
+def _fit_widths(
+    net: np.ndarray, center: np.ndarray, height: np.ndarray, sigma: float
+) -> np.ndarray:
+    """Sigma of each line [pixels], its centre known."""
+    index, weight = _windows(center, len(net), sigma)
+    distance = index - center[:, None]
+    width = np.full((len(center), 1), sigma)
+    lower, upper = (distance - 0.5) / width, (distance + 0.5) / width
+    own = height[:, None] * np.sqrt(2 * np.pi) * width * (ndtr(upper) - ndtr(lower))
+    light = _others(net, index, own)
+    for _ in range(10):
+        lower, upper = (distance - 0.5) / width, (distance + 0.5) / width
+        shape = ndtr(upper) - ndtr(lower)
+        slope = lower * np.exp(-0.5 * lower**2) - upper * np.exp(-0.5 * upper**2)
+        _, ratio = _two_parameters(light, weight, shape, slope / np.sqrt(2 * np.pi))
+        width = np.clip(width * np.exp(np.clip(ratio, -0.3, 0.3))[:, None], 0.2 * sigma, 4 * sigma)
+    return width[:, 0]
+
+
+def _two_parameters(
+    light: np.ndarray, weight: np.ndarray, shape: np.ndarray, slope: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares of light = height (shape + step slope): height and step of every line."""
+    aa, ab, bb = (np.sum(weight * x, axis=1) for x in (shape**2, shape * slope, slope**2))
+    pa, pb = (np.sum(weight * light * x, axis=1) for x in (shape, slope))
+    determinant = np.maximum(aa * bb - ab**2, 1e-12)
+    height = (bb * pa - ab * pb) / determinant
+    return height, (aa * pb - ab * pa) / determinant / np.where(height > 0, height, np.inf)
+
+
+def _usual_width(
+    center: np.ndarray, width: np.ndarray, n_pixels: int, otherwise: float
+) -> np.ndarray:
+    """Width that single lines have at each centre; those not finite do not count.
+
+    Focus changes slowly along the chip. Blends and saturated lines are wider, never narrower:
+    what is wider than the others is left out, again and again.
+    """
+    n_known = int(np.isfinite(width).sum())
+    if n_known < 4:
+        return np.full(len(center), np.nanmedian(width) if n_known else otherwise)
+    x = 2 * center / n_pixels - 1
+    kept = np.isfinite(width)
+    among = np.sort(width[kept])
+    alike = np.abs(among[:, None] / among - 1) < 0.5 * WIDTH_TOLERANCE
+    usual = np.full(len(center), among[np.argmax(alike.sum(axis=0))])
+    for _ in range(10):
+        now = np.isfinite(width) & (np.abs(width / usual - 1) < WIDTH_TOLERANCE)
+        if now.sum() < 4:
+            break
+        degree = min(2, int(now.sum()) // 8)
+        usual = np.polynomial.Polynomial.fit(x[now], width[now], degree, domain=[-1, 1])(x)
+        usual = np.clip(usual, 0.6 * np.median(width[now]), 1.6 * np.median(width[now]))
+        if np.array_equal(now, kept):
+            break
+        kept = now
+    return usual
+
+
+def measure_tilt(ccd: CCDData, trace: Trace, reach: float = 24.0) -> float:
+    """How far arc lines lean where a trace crosses them [columns per 100 rows].
+
+    Positive where higher rows show a line at higher columns. Tilt is followed by extracting the
+    arc along the object's own trace; what is left of it is this slope times the aperture.
+
+    Parameters
+    ----------
+    ccd
+        Arc frame (n_rows, n_columns), any unit; not modified.
+    trace
+        Trace of the object.
+    reach
+        Rows on each side that are compared [detector rows].
+
+    Returns
+    -------
+    float
+        NaN where the trace is too near the frame's edge, or there is no light.
+    """
+    geometry = Geometry.from_cards(ccd.header)
+    n_rows = max(2, round(reach / geometry.y_binning))
+    row = np.round(trace.rows_in(ccd)).astype(int)
+    if row.min() < n_rows or row.max() >= ccd.shape[0] - n_rows:
+        return float("nan")
+    column = np.arange(ccd.shape[1])
+    away = np.arange(1, n_rows + 1)[:, None]
+    # Smoothed, so that lines of two pixels have a slope too.
+    above = gaussian_filter1d(np.nansum(ccd.data[row + away, column], axis=0), 2.0)
+    below = gaussian_filter1d(np.nansum(ccd.data[row - away, column], axis=0), 2.0)
+    shift = _shift_between(above, below)
+    return float(100 * shift / (n_rows + 1) * geometry.x_binning / geometry.y_binning)
+
+
+def _shift_between(one: np.ndarray, other: np.ndarray) -> float:
+    """Shift [pixels] of `one` against `other`, small against the lines' width; NaN without light.
+
+    Each piece of the spectrum tells its own; their median ignores cosmic rays.
+    """
+    shifts, steepness = [], []
+    for mine, yours in zip(np.array_split(one, 24), np.array_split(other, 24), strict=True):
+        scaled = yours * (np.sum(mine * yours) / max(np.sum(yours**2), 1e-12))
+        slope = np.gradient(0.5 * (mine + scaled))
+        steepness.append(np.sum(slope**2))
+        shifts.append(np.sum(slope * (scaled - mine)) / max(steepness[-1], 1e-12))
+    telling = np.array(steepness) > 0.1 * np.median(steepness)
+    return float(np.median(np.array(shifts)[telling])) if telling.any() else float("nan")

@@ -12,7 +12,7 @@ All wavelengths are in air [Angstrom], all positions unbinned detector columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ AXIS_COLUMN = 2080.0  # detector column on the camera's axis
 DOMAIN = (50.0, 4109.0)  # detector columns of a solution's polynomial
 SOLUTION_ORDER = 6  # degree that holds grating equation and correction to a milli-pixel
 MAX_CATALOGUE = 350
+LAMP_SETS = (("HgAr",), ("Ne",), ("Ar",), ("HgAr", "Ne"), ("Fe",), ("Cu",))
+SURE = 0.9  # least confidence with lamps that the header does not name
+FAINT = 0.04  # error of a faint line's centre [FWHM]: half of such are bumps of the noise
+CLIP = 3.0  # lines further off are left out [sigma]
 
 
 class WavelengthSettings(Settings):
@@ -51,6 +55,12 @@ class WavelengthSettings(Settings):
         default=0.02,
         bounds=(0.001, 0.1),
         doc="How far the dispersion may be from the grating equation's [fraction].",
+    )
+    correlation_tolerance = param.Number(
+        default=15.0,
+        bounds=(2.0, 50.0),
+        doc="How far an arc line may lie from where the global match of the grating equation "
+        "puts it [unbinned pixels].",
     )
     min_lines = param.Integer(
         default=6, bounds=(4, 100), doc="Fewest identified lines that make a solution."
@@ -116,9 +126,12 @@ def first_guess(lines: int, camera_angle: float, grating_angle: float) -> Spectr
 class WavelengthSolution:
     """Wavelength of every detector column, and what it rests on.
 
-    Chebyshev coefficients [Angstrom, air] over `domain` [detector columns]. `rms` of the
-    fitted lines and `held_out` of lines left out of their own fit [Angstrom]; lists of the
-    lines used. `status` is 'calibrated', or 'provisional' when it is only the grating equation.
+    Chebyshev coefficients [Angstrom, air] over `domain` [detector columns]. `rms` of the fitted
+    lines and `held_out` of lines left out of their fit, `held_out_offset` the mean of every
+    second line as the others predict it [Angstrom], all weighted; lists of the lines used.
+    `lamps` are those whose lines explain the arc, `warning` a sentence where they are not those
+    that the header names.
+    `status` is 'calibrated', or 'provisional' when it is only the grating equation.
     """
 
     coefficients: tuple[float, ...]
@@ -126,6 +139,7 @@ class WavelengthSolution:
     status: str
     rms: float = float("nan")
     held_out: float = float("nan")
+    held_out_offset: float = float("nan")
     n_found: int = 0
     order: int = 0
     columns: tuple[float, ...] = ()
@@ -134,6 +148,8 @@ class WavelengthSolution:
     offset: float = float("nan")
     scale: float = float("nan")
     confidence: float = 0.0
+    lamps: tuple[str, ...] = ()
+    warning: str = ""
 
     def wavelength_at(self, columns: np.ndarray | float) -> np.ndarray:
         """Wavelength [Angstrom, air] at detector columns."""
@@ -152,7 +168,7 @@ class WavelengthSolution:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WavelengthSolution:
         """Inverse of `to_dict`."""
-        tuples = ("coefficients", "domain", "columns", "wavelengths", "ions")
+        tuples = ("coefficients", "domain", "columns", "wavelengths", "ions", "lamps")
         return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
 
 
@@ -178,6 +194,9 @@ def solve_wavelength(
 ) -> WavelengthSolution:
     """Identify the lines of an arc and fit the wavelengths.
 
+    Where the lamps that are said give no confident solution, or none is said, the usual lamps
+    are tried; the solution says which explain the arc.
+
     Parameters
     ----------
     arc
@@ -193,15 +212,50 @@ def solve_wavelength(
         If too few lines are there, or the best identification could be chance.
     """
     settings = settings or WavelengthSettings()
-    if not lamps:
-        raise NoWavelengthSolution(
-            "The arc must say which lamps were lit, in its LAMP_ cards, its object or its name."
-        )
+    lamps = tuple(lamps)
     if len(arc) < settings.min_lines:
         raise NoWavelengthSolution(
             f"An arc must show at least {settings.min_lines} lines, not {len(arc)}. "
             "Look at its exposure time and whether the lamp was lit."
         )
+    try:
+        if lamps:
+            return _solve_with(arc, lamps, guess, settings)[0]
+        refusal = NoWavelengthSolution(
+            "The arc must show the lines of HgAr, Ne, Ar, Fe or Cu; its header does not say which "
+            "lamps were lit, and no lamp explains it with confidence."
+        )
+    except NoWavelengthSolution as error:
+        refusal = error
+    solution = _solve_with_others(arc, lamps, guess, settings)
+    if solution is None:
+        raise refusal
+    said = f"The header says {' and '.join(lamps)}" if lamps else "The header names no lamp"
+    explain = " and ".join(solution.lamps)
+    return replace(solution, warning=f"{said}, but the arc's lines are those of {explain}.")
+
+
+def _solve_with_others(
+    arc: ArcLines, lamps: tuple[str, ...], guess: Spectrograph, settings: WavelengthSettings
+) -> WavelengthSolution | None:
+    """Solution with the lamps that explain the arc best, of those not said; None if none does."""
+    found = []
+    for others in LAMP_SETS:
+        if set(others) == set(lamps):
+            continue
+        try:
+            solution, merit = _solve_with(arc, others, guess, settings)
+        except NoWavelengthSolution:
+            continue
+        if solution.confidence >= SURE:
+            found.append((merit, len(solution.columns), solution))
+    return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def _solve_with(
+    arc: ArcLines, lamps: tuple[str, ...], guess: Spectrograph, settings: WavelengthSettings
+) -> tuple[WavelengthSolution, float]:
+    """Solution with the lines of these lamps, and how well they and the arc explain each other."""
     catalogue = _catalogue(lamps, guess, settings, arc.fwhm)
     if len(catalogue.wavelength) < settings.min_lines:
         raise NoWavelengthSolution(
@@ -217,7 +271,7 @@ def solve_wavelength(
         raise NoWavelengthSolution("No arrangement of laboratory lines resembles the arc's lines.")
     best = matches[0]
     rivals = [m for m in matches[1:] if abs(m.model.offset - best.model.offset) > 5.0]
-    return _finish(arc, catalogue, best, rivals, settings)
+    return replace(_finish(arc, catalogue, best, rivals, settings), lamps=lamps), best.merit
 
 
 @dataclass(frozen=True)
@@ -234,6 +288,7 @@ class _Catalogue:
     intensity: np.ndarray
     ion: tuple[str, ...]
     alone: np.ndarray
+    spread: np.ndarray
 
 
 def _catalogue(
@@ -282,7 +337,7 @@ def _merged(listed: LineList, width: float) -> _Catalogue:
         neighbour = np.roll(wavelength, shift)
         near = np.abs(neighbour - wavelength) < 1.7 * width
         alone &= ~(near & (np.roll(intensity, shift) > 0.25 * intensity))
-    return _Catalogue(wavelength, intensity, tuple(ion), alone)
+    return _Catalogue(wavelength, intensity, tuple(ion), alone, np.array(spread))
 
 
 def _compressed(values: np.ndarray) -> np.ndarray:
@@ -374,7 +429,7 @@ def _pairs(
 
 
 def _refine(arc: ArcLines, catalogue: _Catalogue, model: Spectrograph) -> _Match | None:
-    """Improve offset and scale by matching lines within ever smaller tolerances."""
+    """Improve offset and scale by matching lines within ever smaller tolerances [columns]."""
     predicted = model.column_at(catalogue.wavelength)
     for tolerance in (6.0, 4.0, 2.5, 2.0):
         predicted = np.where(np.isfinite(predicted), predicted, -1e6)
@@ -406,7 +461,7 @@ def _robust_line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[floa
         slope = (robust * (x - mean_x) * (y - mean_y)).sum() / spread
         intercept = mean_y - slope * mean_x
         residual = y - intercept - slope * x
-        scale = 1.4826 * np.median(np.abs(residual)) + 0.1
+        scale = 1.4826 * _median(np.abs(residual)) + 0.1
         robust = weight / (1 + (residual / (1.5 * scale)) ** 2)
     return float(intercept), float(slope)
 
@@ -447,46 +502,138 @@ def _finish(
     settings: WavelengthSettings,
 ) -> WavelengthSolution:
     """Fit the correction to the grating equation, judge it, and refuse what may be chance."""
-    usable = arc.usable[best.observed] & catalogue.alone[best.catalogued]
-    if usable.sum() < settings.min_lines:
-        usable = arc.usable[best.observed]
-    observed, listed = best.observed[usable], best.catalogued[usable]
-    column, wavelength = arc.center[observed], catalogue.wavelength[listed]
-    residual = wavelength - best.model.wavelength_at(column)
-    order, correction, kept = _fit_correction(
-        column, residual, abs(best.model.dispersion), settings.wavelength_order
-    )
-    full = _as_chebyshev(best.model, correction)
-    solution = Chebyshev(full, domain=DOMAIN)
-    left = residual[kept] - _design(column[kept], order) @ correction
-    n_kept = int(kept.sum())
-    leverage = _leverage(column[kept], order)
-    held_out = left / np.maximum(1 - leverage, 0.05)
-    rms, rms_held_out = float(np.std(left)), float(np.sqrt(np.mean(held_out**2)))
-    confidence = _confidence(arc, catalogue, solution, rivals, best)
     dispersion = abs(best.model.dispersion)
-    if n_kept < settings.min_lines or confidence < 0.5 or rms_held_out > 1.0 * dispersion:
+    fit = _fit_correction(_identified(arc, catalogue, best, settings), settings)
+    # With the correction known, lines far from the middle find their partners too.
+    for _ in range(2):
+        again = _matched_again(arc, catalogue, best, fit)
+        fit = _fit_correction(_identified(arc, catalogue, again, settings), settings)
+    lines = fit.lines
+    weight = fit.expected**-2
+    solution = Chebyshev(_as_chebyshev(best.model, fit.coefficients), domain=DOMAIN)
+    held_out = _rms(fit.held_out, weight) if len(lines) >= 3 else float("inf")
+    confidence = _confidence(arc, catalogue, solution, rivals, best, held_out)
+    if len(lines) < settings.min_lines or confidence < 0.5:
         raise NoWavelengthSolution(
-            f"The best identification of the arc's {len(arc)} lines explains {n_kept} of them with "
-            f"an rms of {rms_held_out:.2f} Angstrom and a confidence of {confidence:.2f}; it must "
-            f"reach {settings.min_lines} lines, one pixel ({dispersion:.2f} Angstrom) and 0.50. "
+            f"The best identification of the arc's {len(arc)} lines explains {len(lines)} of them "
+            f"to {held_out:.2f} Angstrom ({held_out / dispersion:.2f} pixels) with a confidence of "
+            f"{confidence:.2f}; it must explain {settings.min_lines} with a confidence of 0.50. "
             "Look at the lamps, the grating and the angles in the arc's header."
         )
     return WavelengthSolution(
-        tuple(map(float, full)),
+        tuple(map(float, solution.coef)),
         DOMAIN,
         "calibrated",
-        rms,
-        rms_held_out,
-        len(arc),
-        order,
-        tuple(map(float, column[kept])),
-        tuple(map(float, wavelength[kept])),
-        tuple(catalogue.ion[i] for i in listed[kept]),
-        best.model.offset,
-        best.model.scale,
-        confidence,
+        rms=_rms(fit.left, lines.error**-2),
+        held_out=held_out,
+        held_out_offset=_split_offset(lines, fit.order),
+        n_found=len(arc),
+        order=fit.order,
+        columns=tuple(map(float, lines.column)),
+        wavelengths=tuple(map(float, lines.wavelength)),
+        ions=tuple(map(str, lines.ion)),
+        offset=best.model.offset,
+        scale=best.model.scale,
+        confidence=confidence,
     )
+
+
+def _split_offset(lines: _Identified, order: int) -> float:
+    """Mean of every second line as a fit to the others predicts it, less the laboratory's.
+
+    The mean over all folds of a cross-validation is nearly zero by construction; this is not.
+    """
+    held = np.argsort(np.argsort(lines.column)) % 2 == 1
+    order = min(order, max(0, (len(lines) - 4) // 4))
+    coefficients, _, covariance = _clipped_fit(lines.select(~held), order)
+    design = _design(lines.column[held], order)
+    variance = lines.error[held] ** 2 + np.sum(design @ covariance * design, axis=1)
+    left = design @ coefficients - lines.residual[held]
+    return float(np.average(left, weights=1 / variance))
+
+
+def _rms(values: np.ndarray, weight: np.ndarray) -> float:
+    return float(np.sqrt(np.average(values**2, weights=weight)))
+
+
+@dataclass(frozen=True)
+class _Identified:
+    """Lines of the arc with their laboratory wavelengths; all arrays have the shape (n,).
+
+    `residual` is the laboratory wavelength less the grating equation's [Angstrom], `error` that
+    of the centre and of what is blended in the laboratory line [Angstrom], `dispersion` that of
+    the grating equation [Angstrom per unbinned pixel].
+    """
+
+    column: np.ndarray
+    wavelength: np.ndarray
+    residual: np.ndarray
+    error: np.ndarray
+    ion: np.ndarray
+    dispersion: float
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def select(self, keep: np.ndarray) -> _Identified:
+        """The lines where `keep` is true."""
+        arrays = (self.column, self.wavelength, self.residual, self.error, self.ion)
+        return _Identified(*(array[keep] for array in arrays), self.dispersion)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Correction to the grating equation [Angstrom] and the lines it rests on.
+
+    `left` is what the fit leaves of the lines' residuals, `held_out` what fits without them
+    leave, `expected` how large that should be [Angstrom].
+    """
+
+    lines: _Identified
+    order: int
+    coefficients: np.ndarray
+    left: np.ndarray
+    held_out: np.ndarray
+    expected: np.ndarray
+
+
+def _identified(
+    arc: ArcLines, catalogue: _Catalogue, match: _Match, settings: WavelengthSettings
+) -> _Identified:
+    """The trustworthy lines of a match; where they are few, faint ones and blends too."""
+    predicted = match.model.column_at(catalogue.wavelength[match.catalogued])
+    tolerated = np.abs(arc.center[match.observed] - predicted) < settings.correlation_tolerance
+    usable = arc.usable[match.observed] & catalogue.alone[match.catalogued] & tolerated
+    clear = usable & (arc.error[match.observed] < FAINT * arc.fwhm)
+    if clear.sum() >= 1.5 * settings.min_lines:
+        usable = clear
+    elif usable.sum() < settings.min_lines:
+        usable = arc.usable[match.observed] & tolerated
+    observed, listed = match.observed[usable], match.catalogued[usable]
+    column, wavelength = arc.center[observed], catalogue.wavelength[listed]
+    centre = arc.error[observed] * abs(match.model.dispersion)
+    return _Identified(
+        column,
+        wavelength,
+        wavelength - match.model.wavelength_at(column),
+        np.hypot(centre, 0.5 * catalogue.spread[listed]),
+        np.array(catalogue.ion)[listed],
+        abs(match.model.dispersion),
+    )
+
+
+def _matched_again(arc: ArcLines, catalogue: _Catalogue, best: _Match, fit: _Fit) -> _Match:
+    """Lines that are each other's nearest under the corrected grating equation."""
+    dispersion = abs(best.model.dispersion)
+    scatter = 1.4826 * float(np.median(np.abs(fit.left))) / dispersion if len(fit.left) else 1.0
+    predicted = best.model.column_at(catalogue.wavelength)
+    outside = ~((predicted > DOMAIN[0] - 50) & (predicted < DOMAIN[1] + 50))
+    clipped = np.where(outside, AXIS_COLUMN, predicted)
+    moved = clipped - _design(clipped, fit.order) @ fit.coefficients / dispersion
+    observed, listed = _pairs(
+        arc, np.where(outside, -1e6, moved), catalogue.intensity, float(np.clip(6 * scatter, 1, 2))
+    )
+    return _Match(best.model, observed, listed, best.merit)
 
 
 def _design(column: np.ndarray, order: int) -> np.ndarray:
@@ -494,54 +641,100 @@ def _design(column: np.ndarray, order: int) -> np.ndarray:
     return np.polynomial.chebyshev.chebvander((column - middle) / half, order)
 
 
-def _leverage(column: np.ndarray, order: int) -> np.ndarray:
-    q, _ = np.linalg.qr(_design(column, order))
-    return (q**2).sum(axis=1)
+def _fit_correction(lines: _Identified, settings: WavelengthSettings) -> _Fit:
+    """Correction of the degree that predicts lines held out best."""
+    highest = max(0, min(settings.wavelength_order, (len(lines) - 4) // 2))
+    lines = replace(lines, error=np.hypot(lines.error, _common_scatter(lines, highest)))
+    best: tuple[float, int] | None = None
+    for order in range(min(1, highest), highest + 1):
+        pull = _held_out(lines, order)[0] / lines.error
+        score = float(np.mean(np.minimum(pull**2, CLIP**2)))
+        # A higher degree must predict better, not merely as well.
+        if best is None or score < 0.95 * best[0]:
+            best = (score, order)
+    order = best[1]
+    coefficients, kept, _ = _clipped_fit(lines, order)
+    chosen = lines.select(kept)
+    left = chosen.residual - _design(chosen.column, order) @ coefficients
+    return _Fit(chosen, order, coefficients, left, *_held_out(chosen, order))
 
 
-def _fit_correction(
-    column: np.ndarray, residual: np.ndarray, dispersion: float, highest: int
-) -> tuple[int, np.ndarray, np.ndarray]:
-    """Degree (by cross-validation), coefficients [Angstrom], and the lines kept."""
-    best: tuple[float, int, np.ndarray, np.ndarray] | None = None
-    for order in range(0, highest + 1):
-        if order > 0 and len(column) < 2 * order + 4:
-            break
-        coefficients, kept = _clipped_fit(column, residual, order, dispersion)
-        left = residual[kept] - _design(column[kept], order) @ coefficients
-        held_out = left / np.maximum(1 - _leverage(column[kept], order), 0.05)
-        # Fewer lines kept must not make a higher degree look better.
-        score = np.sqrt(np.mean(held_out**2)) * np.sqrt(len(column) / max(kept.sum(), 1))
-        if best is None or score < 0.97 * best[0]:
-            best = (float(score), order, coefficients, kept)
-    return best[1], best[2], best[3]
+def _common_scatter(lines: _Identified, order: int) -> float:
+    """Scatter [Angstrom] that lines have beside their own errors, from the better half."""
+    least = 0.02 * lines.dispersion
+    usual = 0.1 * lines.dispersion
+    if len(lines) <= order + 2:
+        return usual
+    lines = replace(lines, error=np.hypot(lines.error, usual))
+    coefficients, kept, _ = _clipped_fit(lines, order)
+    if not kept.any():
+        return usual
+    left = np.abs(lines.residual - _design(lines.column, order) @ coefficients)
+    better = kept & (lines.error <= np.median(lines.error[kept]))
+    freedom = np.sqrt(max(1.0 - (order + 1) / max(kept.sum(), 1), 0.2))
+    return max(least, 1.4826 * float(np.median(left[better])) / freedom)
 
 
-def _clipped_fit(
-    column: np.ndarray, residual: np.ndarray, order: int, dispersion: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit and the lines kept: soft weights find the bulk, then outliers are left out."""
-    design = _design(column, order)
-    weight = np.ones(len(column))
-    for _ in range(20):
-        coefficients = np.linalg.lstsq(design * weight[:, None], residual * weight, rcond=None)[0]
-        left = residual - design @ coefficients
-        scatter = max(1.4826 * float(np.median(np.abs(left))), 0.02 * dispersion)
-        weight = 1.0 / np.hypot(1.0, left / (1.5 * scatter))
-    # Few lines say little about their own scatter: none is left out for a small part of a pixel.
-    least = dispersion * max(0.1, 2.4 / len(column))
-    kept = np.abs(left) < max(3.0 * scatter, least)
+def _held_out(lines: _Identified, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Residual of every line from a fit without it and its fold (five folds) [Angstrom].
+
+    Second, the error expected of it: the line's own and that of the fit where the line is.
+    """
+    n_lines = len(lines)
+    left, expected = np.full((2, n_lines), np.inf)
+    if n_lines < 3:
+        return left, expected
+    fold = np.argsort(np.argsort(lines.column)) % (5 if n_lines >= 10 else n_lines)
+    design = _design(lines.column, order)
+    for out in range(int(fold.max()) + 1):
+        held = fold == out
+        coefficients, _, covariance = _clipped_fit(lines.select(~held), order)
+        left[held] = lines.residual[held] - design[held] @ coefficients
+        variance = np.sum(design[held] @ covariance * design[held], axis=1)
+        expected[held] = np.sqrt(lines.error[held] ** 2 + variance)
+    return left, expected
+
+
+def _clipped_fit(lines: _Identified, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted fit, the lines kept, covariance: soft weights find the bulk, outliers go.
+
+    The mechanics bend the grating equation by little: a parabola of half a pixel at most, a
+    cubic of less. Where lines are too few to say, that is known all the same.
+    """
+    design = _design(lines.column, order) / lines.error[:, None]
+    target = lines.residual / lines.error
+    known = np.diag((_stiffness(order) / lines.dispersion) ** 2)
+
+    def fit(weight: np.ndarray) -> np.ndarray:
+        weighted = design * weight[:, None]
+        return np.linalg.solve(weighted.T @ design + known, weighted.T @ target)
+
+    soft = np.ones(len(lines))
+    for _ in range(8):
+        coefficients = fit(soft)
+        pull = np.abs(target - design @ coefficients)
+        soft = 1.0 / (1.0 + (pull / max(2.0 * 1.4826 * _median(pull), 1.0)) ** 2)
+    kept = pull < CLIP
     for _ in range(12):
-        if kept.sum() < order + 3:
+        if kept.sum() < max(3, order + 1):
             break
-        coefficients = np.linalg.lstsq(design[kept], residual[kept], rcond=None)[0]
-        left = residual - design @ coefficients
-        scatter = 1.4826 * np.median(np.abs(left[kept]))
-        now = np.abs(left) < max(3.0 * scatter, least)
+        coefficients = fit(kept.astype(float))
+        now = np.abs(target - design @ coefficients) < CLIP
         if np.array_equal(now, kept):
             break
         kept = now
-    return coefficients, kept
+    return coefficients, kept, np.linalg.inv(design[kept].T @ design[kept] + known)
+
+
+def _median(values: np.ndarray) -> float:
+    """Upper median of a short list, 0 of none; several times faster than NumPy's."""
+    return float(np.sort(values)[len(values) // 2]) if len(values) else 0.0
+
+
+def _stiffness(order: int) -> np.ndarray:
+    """Inverse of the usual size of each term of the correction [1 / unbinned pixel]."""
+    degree = np.arange(order + 1)
+    return np.where(degree < 2, 0.02, 2.0 * np.maximum(degree - 1.0, 1.0) ** 1.5)
 
 
 def _as_chebyshev(model: Spectrograph, correction: np.ndarray) -> tuple[float, ...]:
@@ -557,29 +750,37 @@ def _confidence(
     solution: Chebyshev,
     rivals: list[_Match],
     best: _Match,
+    held_out: float,
 ) -> float:
     """Confidence, 0 to 1, that the identification is the right one.
 
-    Two things make it doubtful: that as many lines would coincide by chance (a binomial
-    tail), and that a quite different arrangement explains the arc nearly as well.
+    Three things make it doubtful: that as many lines would coincide by chance (a binomial
+    tail), that a quite different arrangement explains the arc nearly as well, and that lines
+    held out of the fit are missed by half a pixel, as lines that only happen to be near are.
     """
     wavelength = solution(arc.center)
     dispersion = np.abs(solution.deriv()(arc.center))
-    strong = arc.height >= np.sort(arc.height)[-min(len(arc), 40)]
     distance = (
         np.min(np.abs(catalogue.wavelength[None, :] - wavelength[:, None]), axis=1) / dispersion
     )
     near = distance < 0.7
+    brightest = np.argsort(-arc.height)
     span = (wavelength.min() - 5, wavelength.max() + 5)
     n_listed = int(((catalogue.wavelength > span[0]) & (catalogue.wavelength < span[1])).sum())
     width = (span[1] - span[0]) / float(np.median(dispersion))
     by_chance = min(1.4 * n_listed / width, 0.9)
-    n, k = int(strong.sum()), int((strong & near).sum())
-    tail = float(betainc(k, n - k + 1, by_chance)) if k > 0 else 1.0
+    tail = min(_chance(near[brightest[:n]], by_chance) for n in (8, 15, 40))
     rival = max((m.merit for m in rivals), default=0.0)
-    margin = (best.merit - rival) / best.merit
-    certain = 1.0 - min(tail * 1e4, 1.0)  # the search looked at thousands of arrangements
-    return float(certain * np.clip(margin / 0.15, 0.0, 1.0) ** 0.5)
+    margin = (best.merit - rival) / max(best.merit, 1e-6)
+    certain = 1.0 - min(tail * 3e4, 1.0)  # the search looked at thousands of arrangements
+    precise = np.clip((0.5 - held_out / abs(best.model.dispersion)) / 0.2, 0.0, 1.0)
+    return float(certain * np.clip(margin / 0.15, 0.0, 1.0) ** 0.5 * precise)
+
+
+def _chance(near: np.ndarray, by_chance: float) -> float:
+    """Probability that as many lines are near by chance; any two can be made to coincide."""
+    n, k = len(near) - 2, int(near.sum()) - 2
+    return float(betainc(k, n - k + 1, by_chance)) if k > 0 else 1.0
 
 
 def record_solution(header, solution: WavelengthSolution, arcs: Sequence[str]) -> None:
@@ -595,14 +796,39 @@ def record_solution(header, solution: WavelengthSolution, arcs: Sequence[str]) -
     for number, value in enumerate(solution.coefficients):
         cards[f"GSP_C{number:03d}"] = value
     if solution.status == "calibrated":
-        cards |= {
-            "GSP_LAMP": (arcs[0] if arcs else "", "arc"),
-            "GSP_WRMS": (round(solution.rms, 4), "rms of the lines fitted [Angstrom]"),
-            "GSP_WHLD": (round(solution.held_out, 4), "rms of lines held out [Angstrom]"),
-            "GSP_WPOI": (len(solution.columns), "lines used"),
-            "GSP_WREJ": (solution.n_found - len(solution.columns), "lines found but not used"),
-            "GSP_WOFF": (round(solution.offset, 2), "camera flexure found [unbinned pixels]"),
-            "GSP_WCON": (round(solution.confidence, 3), "confidence of the identification"),
-        }
+        cards |= _calibrated_cards(solution, arcs)
+    if solution.warning:
+        header.add_comment(solution.warning)
     inputs = {f"arc{number}": name for number, name in enumerate(arcs, start=1)}
     record_step(header, "calibrate_wavelength", letter="w", inputs=inputs, cards=cards)
+
+
+def _calibrated_cards(solution: WavelengthSolution, arcs: Sequence[str]) -> dict[str, Any]:
+    """What a solution from an arc rests on; cards of figures that it does not have are left out."""
+    cards: dict[str, Any] = {
+        "GSP_LAMP": (arcs[0] if arcs else "", "arc"),
+        "GSP_WLMP": (" ".join(solution.lamps), "lamps whose lines explain the arc"),
+        "GSP_WPOI": (len(solution.columns), "lines used"),
+        "GSP_WREJ": (solution.n_found - len(solution.columns), "lines found but not used"),
+    }
+    figures = {
+        "GSP_WRMS": (solution.rms, 4, "rms of the lines fitted [Angstrom]"),
+        "GSP_WHLD": (solution.held_out, 4, "rms of lines held out [Angstrom]"),
+        "GSP_WHPX": (solution.held_out / abs(solution.dispersion), 4, "the same [unbinned pixels]"),
+        "GSP_WHOF": (solution.held_out_offset, 4, "mean of half the lines, held out [Angstrom]"),
+        "GSP_WOFF": (solution.offset, 2, "camera flexure found [unbinned pixels]"),
+        "GSP_WCON": (solution.confidence, 3, "confidence of the identification"),
+    }
+    if solution.columns:
+        first, last = min(solution.columns), max(solution.columns)
+        ends = solution.wavelength_at(np.array([first, last]))
+        figures |= {
+            "GSP_WCL1": (first, 1, "first line used [detector column]"),
+            "GSP_WCL2": (last, 1, "last line used; extrapolated beyond"),
+            "GSP_WWL1": (float(ends[0]), 2, "first line used [Angstrom]"),
+            "GSP_WWL2": (float(ends[1]), 2, "last line used; extrapolated beyond"),
+        }
+    for keyword, (value, digits, comment) in figures.items():
+        if np.isfinite(value):
+            cards[keyword] = (round(float(value), digits), comment)
+    return cards

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
 from scipy.special import ndtr
 
-from goodman_live.blocks.arc import ArcLines, find_arc_lines
+from goodman_live.blocks.arc import ArcLines, find_arc_lines, measure_tilt
+from goodman_live.blocks.trace import Trace
+from goodman_live.instruments import Geometry
 
 
 def arc(centres, heights, fwhm, n=2000, noise=5.0, seed=0, step=1.0, first=50.0, continuum=300.0):
@@ -110,3 +114,46 @@ def test_a_steep_continuum_does_not_move_the_lines():
     lines = find_arc_lines(column, flux + 3000 * np.exp(-(((column - 900) / 600) ** 2)))
     near = np.argmin(np.abs(lines.center[:, None] - truth), axis=0)
     assert np.abs(lines.center[near] - truth).max() < 0.08
+
+
+def test_lines_narrower_than_two_pixels_are_not_drawn_to_the_pixels_middle():
+    truth = 100 + 45 * np.arange(40) + np.linspace(0, 1, 40)
+    lines = strong(find_arc_lines(*arc(truth, np.full(40, 20000.0), 1.4, noise=2.0)))
+    assert np.abs(lines.center - truth).max() < 0.01
+
+
+def test_a_neighbour_does_not_pull_a_line():
+    truth = np.sort(np.append(100 + 60 * np.arange(30), 105 + 60 * np.arange(30)))
+    heights = np.tile([20000.0, 10000.0], 30)
+    lines = strong(find_arc_lines(*arc(truth, heights, 3.0, noise=2.0)))
+    assert np.abs(lines.center - truth).max() < 0.01
+
+
+def test_a_line_wider_than_the_others_is_not_usable():
+    # A core cut off and summed over rows: no level tells, but the width does.
+    column, flux = arc(100.3 + 90 * np.arange(20), np.full(20, 20000.0), 3.0, noise=2.0)
+    flux = flux + arc([1955.4], [60000.0], 5.0, noise=0.0, continuum=0.0)[1]
+    lines = strong(find_arc_lines(column, flux))
+    assert list(lines.center[~lines.usable]) == pytest.approx([1955.4], abs=0.1)
+    assert lines.fwhm == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize(("x_binning", "y_binning"), [(1, 1), (2, 2), (1, 2)])
+def test_the_tilt_of_lines_is_measured_in_detector_pixels(x_binning, y_binning):
+    geometry = Geometry(x_binning, y_binning, 50, 300)
+    column = geometry.columns_to_detector(np.arange(1200 // x_binning))
+    row = geometry.rows_to_detector(np.arange(200 // y_binning))
+    lean = -0.6 * (row - row.mean()) / 100
+    data = np.full((len(row), len(column)), 50.0)
+    for centre in np.arange(100, 1200, 37.3):
+        data += 5000 * np.exp(-4 * np.log(2) * ((column - centre - lean[:, None]) / 3.5) ** 2)
+    data += np.random.default_rng(0).normal(0, 5, data.shape)
+    data[90 // y_binning, 300 // x_binning] = 1e6  # a cosmic ray
+    header = fits.Header()
+    header.update(geometry.to_cards())
+    trace = Trace((float(row.mean()),), (50.0, 1249.0), 8.0, 0.0, 0)
+    assert measure_tilt(CCDData(data, unit="electron", header=header), trace) == pytest.approx(
+        -0.6, abs=0.05
+    )
+    at_the_edge = Trace((float(row[2]),), (50.0, 1249.0), 8.0, 0.0, 0)
+    assert np.isnan(measure_tilt(CCDData(data, unit="electron", header=header), at_the_edge))
