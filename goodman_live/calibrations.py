@@ -6,15 +6,16 @@ One table says, per kind, what must match and what is preferred. The same table 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from .metadata import FrameInfo
 
 ANGLE_TOLERANCE = 0.06  # [deg]
 TAKEN_TOGETHER = timedelta(minutes=15)
-TOGETHER = ("slit", "window", "binning", "gain", "lamps", "block")
+TOGETHER = ("slit", "window", "binning", "gain", "block")
+BRACKETING = timedelta(hours=3)  # arcs farther away say nothing of the flexure at a frame
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def weigh(kind: str, frame: FrameInfo, candidate: FrameInfo) -> Candidate:
     ]
     if candidate.kind != kind:
         reasons.insert(0, f"it is no {kind} but {candidate.kind}")
-    distance = abs(candidate.exposure_start - frame.exposure_start)
+    distance = abs(mid_exposure(candidate) - mid_exposure(frame))
     if distance > rule.within:
         reasons.append(f"it is {distance.days} days away, more than {rule.within.days}")
     misses = [
@@ -128,21 +129,86 @@ def choose(kind: str, frame: FrameInfo, frames: Iterable[FrameInfo]) -> FrameInf
     return ranked[0].info if ranked and ranked[0].fits else None
 
 
-def choose_group(
-    kind: str, frame: FrameInfo, frames: Iterable[FrameInfo], *, apart: timedelta = TAKEN_TOGETHER
-) -> list[FrameInfo]:
-    """The best calibration frame for `frame` and those taken with it, the best first.
+def mid_exposure(frame: FrameInfo) -> datetime:
+    """Middle of the exposure [UTC]."""
+    return frame.exposure_start + timedelta(seconds=frame.exposure / 2)
 
-    Taken together are frames of one set-up, slit, read-out and lamps, each within `apart`
-    of the best.
+
+def choose_arcs(frame: FrameInfo, frames: Iterable[FrameInfo]) -> list[FrameInfo]:
+    """The arcs that serve `frame`, those of `arc_groups` one after another, the best first."""
+    fitting = [c.info for c in candidates("arc", frame, frames) if c.fits]
+    return [info for group in arc_groups(frame, fitting) for info in group]
+
+
+def arc_groups(frame: FrameInfo, arcs: Sequence[FrameInfo]) -> list[list[FrameInfo]]:
+    """Arcs that are used for `frame`: one group, or one before and one after it.
+
+    Parameters
+    ----------
+    arcs
+        Arcs that may serve, in any order.
+
+    Returns
+    -------
+    list
+        The group of the best arc, then that of the best one on the other side in time if it
+        suits the frame as well and both are near; each the best first. Empty without arcs.
     """
-    ranked = [c.info for c in candidates(kind, frame, frames) if c.fits]
-    return [
-        info
-        for info in ranked
-        if abs(info.exposure_start - ranked[0].exposure_start) <= apart
-        and all(same(name, info, ranked[0]) for name in TOGETHER)
-    ]
+    rank = {id(arc): weigh("arc", frame, arc).rank for arc in arcs}
+    ranked = sorted(arcs, key=lambda arc: (rank[id(arc)], arc.file_name))
+    groups = []
+    for is_before in (True, False):
+        side = [arc for arc in ranked if _is_before(arc, frame) == is_before]
+        if side:
+            groups.append([arc for arc in side if _taken_together(side[0], arc)])
+    groups.sort(key=lambda group: rank[id(group[0])])
+    if len(groups) == 2 and not _bracket(frame, groups[0][0], groups[1][0]):
+        return groups[:1]
+    return groups
+
+
+def _is_before(arc: FrameInfo, frame: FrameInfo) -> bool:
+    return mid_exposure(arc) < mid_exposure(frame)
+
+
+def _taken_together(best: FrameInfo, arc: FrameInfo) -> bool:
+    """Whether two arcs can be added up: near in time, alike but for lamps that are known."""
+    return (
+        abs(arc.exposure_start - best.exposure_start) <= TAKEN_TOGETHER
+        and all(same(name, arc, best) for name in TOGETHER)
+        and (arc.lamps == best.lamps or bool(arc.lamps and best.lamps))
+    )
+
+
+def _bracket(frame: FrameInfo, best: FrameInfo, other: FrameInfo) -> bool:
+    """Whether the flexure of `frame` can be interpolated between two arcs."""
+    suits = [weigh("arc", frame, arc).rank[:-1] for arc in (best, other)]
+    near = all(abs(mid_exposure(a) - mid_exposure(frame)) <= BRACKETING for a in (best, other))
+    return near and suits[0] == suits[1] and same("slit", best, other)
+
+
+def mean_moment(arcs: Sequence[FrameInfo]) -> datetime:
+    """Mean of the middles of some exposures [UTC]."""
+    first = mid_exposure(arcs[0])
+    return first + sum((mid_exposure(arc) - first for arc in arcs), timedelta()) / len(arcs)
+
+
+def why_chosen(frame: FrameInfo, groups: Sequence[Sequence[FrameInfo]]) -> str:
+    """Why these groups of arcs serve `frame`: 'same block, 12 min before and 9 min after'."""
+    best = groups[0][0]
+    if frame.block and same("block", frame, best):
+        shared = "same block"
+    else:
+        shared = "same night" if same("night", frame, best) else "another night"
+    if not same("slit", frame, best):
+        shared += ", other slit"
+    return f"{shared}, {' and '.join(_apart(frame, group[0]) for group in groups)}"
+
+
+def _apart(frame: FrameInfo, arc: FrameInfo) -> str:
+    minutes = abs(mid_exposure(arc) - mid_exposure(frame)).total_seconds() / 60
+    length = f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+    return f"{length} {'before' if _is_before(arc, frame) else 'after'}"
 
 
 def needs(frame: FrameInfo) -> tuple[str, ...]:

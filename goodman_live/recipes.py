@@ -7,17 +7,25 @@ and the product is provisional then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import param
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from .blocks.arc import find_arc_lines
+from .arcs import (
+    ArcLight,
+    DispersionSettings,
+    light_along,
+    settle_on_sky,
+    solve_arcs,
+    solve_together,
+)
 from .blocks.cosmic import CosmicSettings, reject_cosmic_rays
 from .blocks.detector import (
     OverscanSettings,
@@ -26,10 +34,17 @@ from .blocks.detector import (
     subtract_overscan,
     trim_frame,
 )
-from .blocks.extract import ExtractionSettings, extract_arc, extract_target
+from .blocks.extract import (
+    ExtractionSettings,
+    extract_arc,
+    extract_target,
+    missing_background,
+)
+from .blocks.field import mask_field
 from .blocks.masters import (
     BiasSettings,
     FlatSettings,
+    NormalizationSettings,
     combine_bias,
     combine_flats,
     divide_by_flat,
@@ -37,32 +52,32 @@ from .blocks.masters import (
 )
 from .blocks.resample import linear_copy
 from .blocks.slit import find_slit, rows_like, trim_slit
-from .blocks.targets import Target, TargetSettings, find_targets
-from .blocks.trace import Trace, TraceSettings, record_trace, trace_target
-from .blocks.wavelength import (
-    WavelengthSettings,
-    WavelengthSolution,
-    first_guess,
-    provisional_solution,
-    record_solution,
-    solve_wavelength,
+from .blocks.targets import TargetSettings, find_targets
+from .blocks.templates import Template
+from .blocks.trace import (
+    Trace,
+    TraceSettings,
+    borrow_trace,
+    presumed_trace,
+    record_trace,
+    trace_target,
 )
-from .blocks.zeropoint import ZeroPointSettings, correct_zero_point
-from .errors import NoTargetFound, NoWavelengthSolution
+from .blocks.velocity import record_velocity
+from .blocks.wavelength import WavelengthSolution, record_solution
+from .errors import NoTargetFound
 from .history import product_name
-from .instruments import PIXEL_SCALE, Geometry
+from .instruments import Geometry
 from .io import info_of
-from .metadata import ARC_LAMPS, FrameInfo
-from .quality import Quality
+from .metadata import FrameInfo
 
 
 class ReductionSettings(
-    ZeroPointSettings,
-    WavelengthSettings,
+    DispersionSettings,
     ExtractionSettings,
     TraceSettings,
     TargetSettings,
     CosmicSettings,
+    NormalizationSettings,
     FlatSettings,
     BiasSettings,
     OverscanSettings,
@@ -84,7 +99,7 @@ class Spectrum:
 
     name: str
     table: QTable
-    linear: fits.PrimaryHDU
+    linear: CCDData
 
 
 @dataclass(frozen=True)
@@ -124,9 +139,11 @@ def _window_part(info: FrameInfo) -> str:
 
 
 def make_master_bias(
-    frames: Sequence[CCDData], settings: ReductionSettings | None = None
+    frames: Iterable[CCDData], settings: ReductionSettings | None = None
 ) -> CCDData:
     """Master bias [adu] of raw bias frames of one read-out.
+
+    Frames are taken one by one: `map(io.read_raw, paths)` never has two in memory.
 
     Raises
     ------
@@ -134,13 +151,13 @@ def make_master_bias(
         If there are too few.
     """
     settings = settings or ReductionSettings()
-    return combine_bias([trim_frame(subtract_overscan(f, settings)) for f in frames], settings)
+    return combine_bias(_opened_one_by_one(frames, settings), settings)
 
 
 def make_master_flat(
-    frames: Sequence[CCDData], bias: CCDData | None, settings: ReductionSettings | None = None
+    frames: Iterable[CCDData], bias: CCDData | None, settings: ReductionSettings | None = None
 ) -> CCDData:
-    """Normalised master flat of raw flat frames of one set-up, cut to the slit.
+    """Normalised master flat of raw flat frames of one set-up, cut to the slit if it has one.
 
     Raises
     ------
@@ -148,7 +165,11 @@ def make_master_flat(
         If none is usable.
     """
     settings = settings or ReductionSettings()
-    flat = combine_flats([_to_electrons(f, bias, settings) for f in frames], settings)
+    electrons = map(partial(_to_electrons, bias=bias, settings=settings), frames)
+    flat = combine_flats(electrons, settings)
+    if flat.header["GSP_TECH"] == "imaging":  # no slit, and no dispersion to be smooth along
+        settings = ReductionSettings(**settings.to_dict() | {"flat_normalization": "mean"})
+        return normalize_flat(mask_field(flat), settings)
     return normalize_flat(trim_slit(flat, find_slit(flat)), settings)
 
 
@@ -159,14 +180,14 @@ def reduce_image(
     flat: CCDData | None = None,
     settings: ReductionSettings | None = None,
 ) -> Products:
-    """Reduce an image: overscan, trim, bias, gain, flat, cosmic rays.
+    """Reduce an image: overscan, trim, bias, gain, round field, flat, cosmic rays.
 
     An acquisition image is for pointing: masters improve it, but it does not wait for them.
     """
     settings = settings or ReductionSettings()
     wanted = info_of(raw).kind == "image"
     skipped = _skipped(raw, settings, bias=bias, flat=flat) if wanted else ()
-    image = _to_electrons(raw, bias, settings)
+    image = mask_field(_to_electrons(raw, bias, settings))
     if flat is not None and not settings.ignore_flats:
         image = divide_by_flat(image, flat)
     image = reject_cosmic_rays(image, settings)
@@ -174,11 +195,16 @@ def reduce_image(
 
 
 def reduce_arc(
-    raw: CCDData, *, bias: CCDData | None = None, settings: ReductionSettings | None = None
+    raw: CCDData,
+    *,
+    bias: CCDData | None = None,
+    templates: Sequence[Template] = (),
+    settings: ReductionSettings | None = None,
 ) -> Products:
     """Reduce an arc; arcs are never cleaned of cosmic rays nor divided by a flat.
 
-    The spectrum along the slit's middle is calibrated too, as a first look at the lamp.
+    The spectrum along the slit's middle is calibrated too, as a first look at the lamp;
+    `templates` are arcs of a library to compare it with.
     """
     settings = settings or ReductionSettings()
     info = info_of(raw)
@@ -187,10 +213,11 @@ def reduce_arc(
     trace = _straight_trace(image)
     table = extract_arc(image, trace)
     table["sky"] = np.zeros(len(table)) * u.electron
-    solution, reasons = _solve([table], info, info, settings)
-    spectrum = _finish_spectrum(table, solution, [info.file_name], trace)
+    solved = solve_together([ArcLight(info, table)], info, settings, templates)
+    table.meta["header"].update(solved.cards)
+    spectrum = _finish_spectrum(table, solved.solution, [info.file_name], trace)
     # Without a master bias an arc loses nothing: its prescan level is gone, its lines stay.
-    return Products(image, name, (spectrum,), tuple(reasons))
+    return Products(image, name, (spectrum,), solved.reasons)
 
 
 def reduce_spectrum(
@@ -198,7 +225,9 @@ def reduce_spectrum(
     *,
     bias: CCDData | None = None,
     flat: CCDData | None = None,
-    arcs: Sequence[CCDData] = (),
+    arcs: Iterable[CCDData] = (),
+    templates: Sequence[Template] = (),
+    traces: Sequence[Trace] = (),
     settings: ReductionSettings | None = None,
 ) -> Products:
     """Reduce a long-slit frame to calibrated spectra of its objects.
@@ -210,8 +239,14 @@ def reduce_spectrum(
     bias, flat
         Masters, None where there are none.
     arcs
-        Reduced arcs (`reduce_arc`) taken together, the best first; each object's wavelengths
-        come from the arcs' light along its own trace.
+        Reduced arcs (`reduce_arc`) in any order, taken one by one; each object's wavelengths come
+        from their light along its own trace. Those taken together are added up; between groups
+        before and after the frame the wavelengths are interpolated in time.
+    templates
+        Arcs of a library to compare them with.
+    traces
+        Traces of a brighter frame, one for each object; they are moved to where their light is,
+        and no objects are looked for. By default the frame's own objects are found and traced.
 
     Returns
     -------
@@ -232,25 +267,31 @@ def reduce_spectrum(
     image = reject_cosmic_rays(image, settings)
     name = product_name(image.header)
     try:
-        traces = _trace_all(image, settings)
+        traces = [borrow_trace(t, image) for t in traces] or _trace_all(image, settings)
     except NoTargetFound as error:
         return Products(image, name, (), (*skipped, str(error)))
     spectra = []
-    for trace in traces:
+    for trace, lights in zip(traces, light_along(arcs, traces), strict=True):
         others = [t for t in traces if t is not trace]
         table = extract_target(image, trace, others, settings)
         record_trace(table.meta["header"], trace)
-        along = [extract_arc(arc, trace) for arc in arcs]
-        solution, reasons = _solve(along, _arc_info(arcs), info, settings)
-        names = [arc.header["GSP_ONAM"] for arc in arcs]
-        _note_slits(table.meta["header"], raw, arcs)
-        solution = _on_the_sky(solution, table, info, settings)
-        if reasons and table.meta["header"].get("GSP_WZAP"):
-            shift = table.meta["header"]["GSP_WZPT"]
-            reasons = [f"{r} The sky moved them by {shift:+.1f} Angstrom." for r in reasons]
+        record_velocity(table.meta["header"], info)
+        skipped += missing_background(table.meta["header"])
+        solved = solve_arcs(lights, info, settings, templates)
+        solution, reasons = settle_on_sky(solved, table, info, settings)
         skipped += [r for r in reasons if r not in skipped]
-        spectra.append(_finish_spectrum(table, solution, names, trace))
+        spectra.append(_finish_spectrum(table, solution, solved.names, trace))
     return Products(image, name, tuple(spectra), tuple(skipped))
+
+
+def _opened_one_by_one(frames: Iterable[CCDData], settings: ReductionSettings) -> Iterator[CCDData]:
+    """Frames without overscan, trimmed; each is let go as soon as there is the next step's."""
+    for raw in frames:
+        image = subtract_overscan(raw, settings)
+        del raw
+        image = trim_frame(image)
+        yield image
+        del image
 
 
 def _to_electrons(raw: CCDData, bias: CCDData | None, settings: ReductionSettings) -> CCDData:
@@ -273,28 +314,22 @@ def _skipped(
 
 
 def _trace_all(image: CCDData, settings: ReductionSettings) -> list[Trace]:
-    """Traces of all objects; one too faint to be followed borrows the brightest one's shape."""
+    """Traces of all objects; one too faint to be followed well borrows the best one's shape."""
     targets = find_targets(image, settings)
     followed: dict[int, Trace] = {}
-    refused: list[NoTargetFound] = []
     for number, target in enumerate(targets):
-        try:
-            followed[number] = trace_target(image, target, settings)
-        except NoTargetFound as error:
-            refused.append(error)
+        others = [other for other in targets if other is not target]
+        with suppress(NoTargetFound):
+            followed[number] = trace_target(image, target, settings, others)
     if not followed:
-        raise refused[0]
-    lender = min(followed)
+        return [presumed_trace(image, target) for target in targets]
+    best = max(followed.values(), key=lambda trace: trace.n_points)
     return [
-        followed.get(number) or _borrowed(followed[lender], targets[lender], target)
+        followed[number]
+        if number in followed and followed[number].n_points > best.n_points / 2
+        else borrow_trace(best, image, target)
         for number, target in enumerate(targets)
     ]
-
-
-def _borrowed(trace: Trace, lender: Target, target: Target) -> Trace:
-    """The trace of `lender` moved to another object."""
-    moved = (trace.coefficients[0] + target.row - lender.row, *trace.coefficients[1:])
-    return Trace(moved, trace.domain, target.fwhm, trace.rms, 0)
 
 
 def _straight_trace(image: CCDData) -> Trace:
@@ -303,62 +338,6 @@ def _straight_trace(image: CCDData) -> Trace:
     row = float(geometry.rows_to_detector((image.shape[0] - 1) / 2))
     first, last = geometry.columns_to_detector(np.array([0, image.shape[1] - 1]))
     return Trace((row,), (float(first), float(last)), 8.0, 0.0, 0)
-
-
-def _arc_info(arcs: Sequence[CCDData]) -> FrameInfo | None:
-    if not arcs:
-        return None
-    header = arcs[0].header
-    return FrameInfo.from_header(header, arcs[0].shape, header["GSP_ONAM"])
-
-
-def _solve(
-    along: Sequence[QTable], arc: FrameInfo | None, info: FrameInfo, settings: ReductionSettings
-) -> tuple[WavelengthSolution, list[str]]:
-    """Solution from arc spectra of one kind added up, or the provisional one and the reason."""
-    provisional = provisional_solution(info.lines, info.camera_angle, info.grating_angle)
-    if not along:
-        return provisional, ["No arc: wavelengths are provisional, from the grating equation."]
-    flux = np.sum([t["flux"].value for t in along], axis=0)
-    saturated = np.any([(t["mask"] & np.uint16(Quality.SATURATED)) != 0 for t in along], axis=0)
-    lines = find_arc_lines(along[0]["column"].value, flux, saturated)
-    lamps = [lamp for lamp in arc.lamps if lamp in ARC_LAMPS]
-    guess = first_guess(info.lines, info.camera_angle, info.grating_angle)
-    try:
-        return solve_wavelength(lines, lamps, guess, settings), []
-    except NoWavelengthSolution as error:
-        return provisional, [f"Wavelengths are provisional, from the grating equation: {error}"]
-
-
-def _on_the_sky(
-    solution: WavelengthSolution, table: QTable, info: FrameInfo, settings: ReductionSettings
-) -> WavelengthSolution:
-    """Solution with its zero point corrected on the frame's own sky."""
-    # A provisional scale may be off by as much as an arc's would be looked for.
-    if solution.status == "provisional":
-        wider = {"sky_zero_point_search": settings.wavelength_search}
-        settings = ReductionSettings(**settings.to_dict() | wider)
-    pixels = max((info.slit_width or 1.0) / PIXEL_SCALE, 3.0)
-    return correct_zero_point(
-        solution,
-        solution.wavelength_at(table["column"].value),
-        table["sky"].value,
-        pixels * abs(solution.dispersion),
-        table.meta["header"],
-        settings,
-    )
-
-
-def _note_slits(header: fits.Header, raw: CCDData, arcs: Sequence[CCDData]) -> None:
-    """Say in the header when the arc was taken through another slit."""
-    mine = raw.header.get("SLIT", "")
-    others = sorted({arc.header.get("SLIT", "") for arc in arcs} - {mine})
-    if others:
-        header["GSP_WSLT"] = (True, "arc through another slit: zero point uncertain")
-        header.add_comment(
-            f"The arc was taken through slit {others[0]}, the science through {mine}: "
-            "the zero point of the wavelengths may be off by a constant."
-        )
 
 
 def _finish_spectrum(

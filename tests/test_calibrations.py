@@ -90,12 +90,73 @@ def test_frames_without_a_block_share_none(science):
     assert calibrations.weigh("arc", alone, arc).rank[0] == 1.0
 
 
+def names(infos):
+    return [info.file_name for info in infos]
+
+
+def arcs_at(science, *hours, **changes):
+    return [near(science, "arc", h, file_name=f"{h}", **changes) for h in hours]
+
+
 def test_arcs_taken_together_come_together_the_best_first(science):
-    arcs = [near(science, "arc", hours, file_name=f"{hours}") for hours in (0.3, 0.1, 0.2, 2.0)]
-    arcs.append(near(science, "arc", 0.15, lamps=("Cu",), file_name="other lamp"))
-    chosen = calibrations.choose_group("arc", science, arcs)
-    assert [info.file_name for info in chosen] == ["0.1", "0.2", "0.3"]
-    assert calibrations.choose_group("arc", science, []) == []
+    arcs = arcs_at(science, 0.3, 0.1, 0.2, 2.0)
+    assert names(calibrations.choose_arcs(science, arcs)) == ["0.1", "0.2", "0.3"]
+    assert calibrations.choose_arcs(science, []) == []
+
+
+def test_arcs_of_other_lamps_are_added_where_both_are_known(science):
+    neon = near(science, "arc", 0.1, lamps=("Ne",), file_name="neon")
+    mercury = near(science, "arc", 0.15, lamps=("HgAr",), file_name="mercury")
+    unknown = near(science, "arc", 0.12, lamps=(), file_name="unknown")
+    arcs = [neon, mercury, unknown]
+    assert names(calibrations.choose_arcs(science, arcs)) == ["neon", "mercury"]
+
+
+def test_arcs_before_and_after_come_in_two_groups_the_nearer_first(science):
+    arcs = arcs_at(science, -0.5, -0.4, 0.2, 0.3, 2.5)
+    groups = calibrations.arc_groups(science, arcs)
+    assert [names(group) for group in groups] == [["0.2", "0.3"], ["-0.4", "-0.5"]]
+    assert names(calibrations.choose_arcs(science, arcs)) == ["0.2", "0.3", "-0.4", "-0.5"]
+
+
+def test_what_was_chosen_is_grouped_the_same_way_again(science):
+    chosen = calibrations.choose_arcs(science, arcs_at(science, -0.5, 0.2, 0.3, 2.5))
+    again = calibrations.arc_groups(science, chosen[::-1])
+    assert [info for group in again for info in group] == chosen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"slit": "0.45_LONG_SLIT"}, {"block": "8"}, {"exposure_start": None}],
+    ids=["slit", "block", "hours"],
+)
+def test_an_arc_that_suits_less_or_is_far_makes_no_second_group(science, changes):
+    (mine,) = arcs_at(science, 0.2)
+    if "exposure_start" in changes:
+        (other,) = arcs_at(science, -5)
+    else:
+        (other,) = arcs_at(science, -0.1, **changes)
+    assert calibrations.arc_groups(science, [mine, other]) == [[mine]]
+
+
+def test_the_header_can_say_why_an_arc_was_chosen(science):
+    def said(*arcs):
+        return calibrations.why_chosen(science, calibrations.arc_groups(science, arcs))
+
+    before, after = arcs_at(science, -0.5, 0.2)
+    assert said(before) == "same block, 30 min before"
+    assert said(before, after) == "same block, 12 min after and 30 min before"
+    (night,) = arcs_at(science, 2.5, block="8", slit="NO_MASK")
+    assert said(night) == "same night, other slit, 2.5 h after"
+    (other,) = arcs_at(science, -20, block="")
+    assert said(other) == "another night, 20.0 h before"
+
+
+def test_nearness_is_that_of_the_middles_of_the_exposures(science):
+    long = replace(science, exposure=3600.0)
+    start = near(long, "arc", 0, exposure=10.0, file_name="start")
+    end = near(long, "arc", 0.9, exposure=10.0, file_name="end")
+    assert calibrations.choose("arc", long, [start, end]).file_name == "end"
 
 
 def test_an_old_calibration_is_refused_with_its_age(science):

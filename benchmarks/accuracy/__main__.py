@@ -6,7 +6,6 @@ With names of sections, only those are measured and printed; the document is lef
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,10 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from .report import ROOT, library_arcs, real_frames
+from .report import DOCUMENT, library_arcs, measure, real_frames
 
 SECTIONS = ("masters", "cosmic_rays", "targets", "extraction", "wavelengths", "zero_point")
-DOCUMENT = ROOT / "docs" / "accuracy.md"
 PREFACE = """# How right the numbers are
 
 Measured, not promised: `make accuracy` (or `python -m benchmarks.accuracy`) runs the package on
@@ -45,19 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         DOCUMENT.write_text(text, encoding="utf-8")
     return 0
-
-
-def measure(name: str) -> tuple[str, Sequence[str]]:
-    """Chapter `name` as markdown, and what falls short in it; its plots are saved."""
-    section = importlib.import_module(f"{__package__}.{name}").measure()
-    folder = DOCUMENT.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    pictures = []
-    for stem, figure in section.plots.items():
-        figure.savefig(folder / f"{stem}.png", dpi=90, metadata={"Software": None})
-        pictures.append(f"![{stem.replace('_', ' ')}]({folder.name}/{stem}.png)")
-    parts = [f"## {section.title}", section.text.strip(), *pictures]
-    return "\n\n".join(parts) + "\n", tuple(section.missed)
 
 
 def _sources() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "accuracy.md"
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,16 @@ def new_figure(width: float = 8.0, height: float = 4.0, n_columns: int = 1) -> t
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, n_columns)
+
+
+def measure(name: str) -> tuple[str, Sequence[str]]:
+    """Chapter `name` as markdown, and what falls short in it; its plots are saved."""
+    section = importlib.import_module(f"{__package__}.{name}").measure()
+    folder = DOCUMENT.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    pictures = []
+    for stem, figure in section.plots.items():
+        figure.savefig(folder / f"{stem}.png", dpi=90, metadata={"Software": None})
+        pictures.append(f"![{stem.replace('_', ' ')}]({folder.name}/{stem}.png)")
+    parts = [f"## {section.title}", section.text.strip(), *pictures]
+    return "\n\n".join(parts) + "\n", tuple(section.missed)

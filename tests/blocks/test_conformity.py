@@ -15,7 +15,17 @@ from astropy.table import QTable
 from made_frames import electron_frame, set_quality, star
 
 from goodman_live import blocks
-from goodman_live.blocks import cosmic, detector, extract, masters, resample, slit, targets, trace
+from goodman_live.blocks import (
+    cosmic,
+    detector,
+    extract,
+    field,
+    masters,
+    resample,
+    slit,
+    targets,
+    trace,
+)
 from goodman_live.errors import SettingsError
 from goodman_live.history import steps_of
 from goodman_live.instruments import Geometry
@@ -61,6 +71,7 @@ BLOCKS = {
     "normalize_flat": (masters.normalize_flat, (masters.combine_flats(FLATS),), False),
     "divide_by_flat": (masters.divide_by_flat, (FRAME, FLAT), True),
     "trim_slit": (slit.trim_slit, (FRAME, ROWS), False),
+    "mask_field": (field.mask_field, (FRAME,), True),
     "reject_cosmic_rays": (cosmic.reject_cosmic_rays, (FRAME,), True),
     "extract_target": (extract.extract_target, (FRAME, TRACE), False),
     "extract_arc": (extract.extract_arc, (FRAME, TRACE), False),
@@ -145,8 +156,10 @@ def test_finding_and_tracing_leave_the_frame_as_it_is():
 def test_the_linear_copy_leaves_table_and_header_as_they_are():
     from astropy import units as u
 
+    electrons = np.ones(100) * u.electron
+    columns = {"flux": electrons, "uncertainty": electrons, "mask": np.zeros(100, np.uint16)}
     table = QTable(
-        {"wavelength": np.linspace(4000, 5000, 100) * u.AA, "flux": np.ones(100) * u.electron},
+        {"wavelength": np.linspace(4000, 5000, 100) * u.AA, **columns},
         meta={"header": TABLE.meta["header"]},
     )
     before = copy.deepcopy(contents(table))
@@ -174,7 +187,7 @@ CLASSES = sorted(
     {c for c in all_settings() if c.__module__.startswith("goodman_live.")},
     key=lambda c: c.__name__,
 )
-FIELDS = [(c, name) for c in CLASSES for name in c.names() if c is not ReductionSettings]
+FIELDS = [(c, name) for c in CLASSES for name in c.names() if name in vars(c)]
 
 
 def test_there_are_settings_to_walk():
