@@ -115,7 +115,7 @@ def solve_arcs(
     solved = [solve_together(group, info, settings, templates) for group in groups]
     calibrated = [one for one in solved if one.solution.status == "calibrated"]
     best = (calibrated or solved)[0]
-    _note_slits(best.cards, info, lights)
+    _note_slits(best, info)
     best.cards["GSP_WARC"] = (calibrations.why_chosen(info, [best.infos]), "why this arc")
     if len(calibrated) == 2:
         return _between(*calibrated, info)
@@ -225,12 +225,12 @@ def _between(best: Solved, other: Solved, info: FrameInfo) -> Solved:
     )
 
 
-def _note_slits(cards: fits.Header, info: FrameInfo, lights: Sequence[ArcLight]) -> None:
-    """Say in the cards (changed in place) when an arc was taken through another slit."""
-    others = sorted({light.info.slit for light in lights} - {info.slit})
+def _note_slits(solved: Solved, info: FrameInfo) -> None:
+    """Say in the cards (changed in place) when its arcs were taken through another slit."""
+    others = sorted({arc.slit for arc in solved.infos} - {info.slit})
     if others:
-        cards["GSP_WSLT"] = (True, "arc through another slit: zero point uncertain")
-        cards.add_comment(
+        solved.cards["GSP_WSLT"] = (True, "arc through another slit: zero point uncertain")
+        solved.cards.add_comment(
             f"The arc was taken through slit {others[0]}, the science through {info.slit}: "
             "the zero point of the wavelengths may be off by a constant."
         )

@@ -64,10 +64,10 @@ def measure_chain(folder: Path, binning: int, n_rows: int, repeats: int) -> dict
     from . import io, recipes
 
     def chain(**changes: Any) -> None:
-        masters = {role: io.read_image(folder / f"{role}.fits") for role in ("bias", "flat")}
         made = recipes.reduce_spectrum(
             io.read_raw(folder / "raw.fits"),
-            **masters,
+            bias=io.read_image(folder / "bias.fits"),
+            flat=io.read_image(folder / "flat.fits"),
             arcs=map(io.read_image, [folder / "arc.fits"]),
             settings=recipes.ReductionSettings(**changes),
         )

@@ -27,3 +27,19 @@ class NoWavelengthSolution(GoodmanError):
 
 class SettingsError(GoodmanError, ValueError):
     """A reduction setting is unknown or outside its allowed range."""
+
+
+class Refused(GoodmanError):
+    """What somebody asked for breaks a rule."""
+
+
+class NotFound(GoodmanError):
+    """It does not exist, or not for whoever asks: nobody can tell which."""
+
+
+class Forbidden(GoodmanError):
+    """Somebody who may see a thing must not do this to it."""
+
+
+class SignInNeeded(GoodmanError):
+    """Only people who are signed in may ask for this."""

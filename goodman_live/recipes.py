@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 import numpy as np
 import param
@@ -39,6 +40,7 @@ from .blocks.extract import (
     extract_arc,
     extract_target,
     missing_background,
+    saturated_part,
 )
 from .blocks.field import mask_field
 from .blocks.masters import (
@@ -104,12 +106,16 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Products:
-    """What a recipe made of one frame; `skipped` says in sentences what could not be done."""
+    """What a recipe made of one frame.
+
+    `skipped` says in sentences what could not be done, `notes` what to look at.
+    """
 
     image: CCDData
     image_name: str
     spectra: tuple[Spectrum, ...] = ()
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def master_bias_name(info: FrameInfo) -> str:
@@ -186,7 +192,7 @@ def reduce_image(
     """
     settings = settings or ReductionSettings()
     wanted = info_of(raw).kind == "image"
-    skipped = _skipped(raw, settings, bias=bias, flat=flat) if wanted else ()
+    skipped = _skipped(settings, bias=bias, flat=flat) if wanted else ()
     image = mask_field(_to_electrons(raw, bias, settings))
     if flat is not None and not settings.ignore_flats:
         image = divide_by_flat(image, flat)
@@ -255,7 +261,7 @@ def reduce_spectrum(
     """
     settings = settings or ReductionSettings()
     info = info_of(raw)
-    skipped = list(_skipped(raw, settings, bias=bias, flat=flat))
+    skipped = list(_skipped(settings, bias=bias, flat=flat))
     image = trim_frame(subtract_overscan(raw, settings))
     rows = rows_like(image, flat) if flat is not None else find_slit(image)
     image = trim_slit(image, rows)
@@ -264,24 +270,27 @@ def reduce_spectrum(
     image = correct_gain(image)
     if flat is not None and not settings.ignore_flats:
         image = divide_by_flat(image, flat)
+    del bias, flat  # arcs are opened next: not all need to be in memory together
     image = reject_cosmic_rays(image, settings)
     name = product_name(image.header)
     try:
         traces = [borrow_trace(t, image) for t in traces] or _trace_all(image, settings)
     except NoTargetFound as error:
         return Products(image, name, (), (*skipped, str(error)))
-    spectra = []
+    spectra, notes = [], []
     for trace, lights in zip(traces, light_along(arcs, traces), strict=True):
         others = [t for t in traces if t is not trace]
         table = extract_target(image, trace, others, settings)
         record_trace(table.meta["header"], trace)
         record_velocity(table.meta["header"], info)
         skipped += missing_background(table.meta["header"])
+        notes += saturated_part(table)
         solved = solve_arcs(lights, info, settings, templates)
         solution, reasons = settle_on_sky(solved, table, info, settings)
         skipped += [r for r in reasons if r not in skipped]
-        spectra.append(_finish_spectrum(table, solution, solved.names, trace))
-    return Products(image, name, tuple(spectra), tuple(skipped))
+        taken = [spectrum.name for spectrum in spectra]
+        spectra.append(_finish_spectrum(table, solution, solved.names, trace, taken))
+    return Products(image, name, tuple(spectra), tuple(skipped), tuple(notes))
 
 
 def _opened_one_by_one(frames: Iterable[CCDData], settings: ReductionSettings) -> Iterator[CCDData]:
@@ -301,9 +310,7 @@ def _to_electrons(raw: CCDData, bias: CCDData | None, settings: ReductionSetting
     return correct_gain(image)
 
 
-def _skipped(
-    raw: CCDData, settings: ReductionSettings, **masters: CCDData | None
-) -> tuple[str, ...]:
+def _skipped(settings: ReductionSettings, **masters: CCDData | None) -> tuple[str, ...]:
     """Sentences about the masters that are missing though wanted."""
     ignored = {"bias": settings.ignore_bias, "flat": settings.ignore_flats}
     return tuple(
@@ -345,16 +352,17 @@ def _finish_spectrum(
     solution: WavelengthSolution,
     arcs: Sequence[str],
     trace: Trace,
+    taken: Sequence[str] = (),
 ) -> Spectrum:
-    """Put wavelengths to an extracted spectrum and make its linear copy."""
+    """Put wavelengths to an extracted spectrum, make its linear copy, find a name not `taken`."""
     header = table.meta["header"].copy()
     record_solution(header, solution, arcs if solution.status == "calibrated" else ())
     wavelength = solution.wavelength_at(table["column"].value) * u.AA
     calibrated = QTable(
         {"wavelength": wavelength, **{n: table[n] for n in ("flux", "uncertainty", "sky", "mask")}}
     )
-    row = float(trace.row_at(np.mean(trace.domain)))
-    geometry = Geometry.from_cards(header)
-    suffix = f"_{float(geometry.rows_from_detector(row)):.0f}_ws_1"
-    linear = linear_copy(calibrated, header)
-    return Spectrum(product_name(header, suffix), calibrated, linear)
+    row = trace.row_at(np.mean(trace.domain))
+    row = round(float(Geometry.from_cards(header).rows_from_detector(row)))
+    names = (product_name(header, f"_{row}_ws_{number}") for number in count(1))
+    name = next(name for name in names if name not in taken)
+    return Spectrum(name, calibrated, linear_copy(calibrated, header))

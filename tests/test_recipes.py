@@ -228,6 +228,14 @@ def test_traces_of_a_brighter_frame_are_used_instead_of_finding_objects():
     assert header["GSP_TC01"] == first["GSP_TC01"]
 
 
+def test_spectra_of_one_row_get_names_of_their_own():
+    raw, truth = simulate_spectrum(SETUP, magnitude=18, seed=3)
+    row = float(SETUP.geometry.rows_to_detector(truth.trace.mean()))
+    trace = Trace((row,), (0.0, 4141.0), 7.0, 0.1, 20)
+    first, second = (s.name for s in reduce_spectrum(raw, traces=[trace, trace]).spectra)
+    assert first.endswith("_ws_1.fits") and second == first.replace("_ws_1", "_ws_2")
+
+
 def test_a_simulated_image_is_reduced():
     done = reduce_image(simulate_image(SETUP, seed=1)[0])
     assert done.image.unit == u.electron
@@ -360,3 +368,16 @@ def test_real_images_are_reduced(real_data, path):
     done = reduce_image(io.read_raw(real_data / path))
     assert np.isfinite(done.image.data).all()
     assert done.image.header["GSP_NCOS"] < 60
+
+
+def test_a_saturated_object_is_told_but_is_no_reason_to_wait():
+    setup = SetUp.preset("400_M2").window(60)
+    raw, _ = simulate_spectrum(setup, magnitude=7.0, exposure=300, seed=4)
+    products = reduce_spectrum(raw)
+    mask = products.spectra[0].table["mask"]
+    share = np.mean((mask & int(Quality.SATURATED)) != 0)
+    assert share > 0.05
+    (note,) = products.notes
+    assert f"saturated in {100 * share:.0f} % of its columns" in note
+    faint, _ = simulate_spectrum(setup, magnitude=16.0, exposure=300, seed=4)
+    assert reduce_spectrum(faint).notes == ()

@@ -104,6 +104,14 @@ def test_another_slit_is_warned_about_where_the_sky_shows_nothing(science):
     assert not any("another slit" in sentence for sentence in seen.skipped)
 
 
+def test_an_arc_through_another_slit_that_is_not_used_is_not_warned_about(science):
+    other = arc_at(-10, setup=replace(SETUP, slit="0.45_LONG_SLIT"), shift=20.0)
+    done, header, off = reduced(science, [other, arc_at(20, shift=0.0)])
+    assert abs(off) < 0.1
+    assert header["GSP_LAMP"].startswith("0120_") and "GSP_WSLT" not in header
+    assert not any("another slit" in sentence for sentence in done.skipped)
+
+
 def test_the_library_of_the_machine_is_the_workers_second_opinion(tmp_path, monkeypatch):
     library = tmp_path / "library"
     monkeypatch.setenv(lamps.VARIABLE, str(library))

@@ -17,7 +17,7 @@ from goodman_live.blocks.detector import (
     subtract_overscan,
     trim_frame,
 )
-from goodman_live.blocks.masters import FlatSettings, combine_flats, normalize_flat
+from goodman_live.blocks.masters import NormalizationSettings, combine_flats, normalize_flat
 from goodman_live.blocks.slit import MARGIN, lit_rows
 from goodman_live.blocks.stack import Stack, combine
 from goodman_live.instruments import lit_section
@@ -211,7 +211,7 @@ def _normalised() -> tuple[str, dict[str, np.ndarray], np.ndarray]:
     large = combine_flats(_electrons(SetUp.preset("400_M2", x_binning=1, y_binning=1), 2, 2))
     rows, left, kept = [], {}, None
     for method in NORMALISATIONS:
-        settings = FlatSettings(flat_normalization=method)
+        settings = NormalizationSettings(flat_normalization=method)
         made = normalize_flat(flat, settings)
         truth = response * (illumination if method != "full" else 1.0)
         good = ~made.mask

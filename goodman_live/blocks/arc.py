@@ -64,17 +64,10 @@ def find_arc_lines(
     flux = np.where(np.isfinite(flux), flux, 0.0)
     step = float(column[1] - column[0])
     net, noise = _subtract_continuum(flux)
-    smooth = gaussian_filter1d(net, 0.8)
-    inner = np.arange(2, len(flux) - 2)
-    peak = inner[
-        (smooth[inner] > smooth[inner - 1])
-        & (smooth[inner] >= smooth[inner + 1])
-        & (smooth[inner] > threshold * noise * 0.6)
-    ]
+    peak = _peaks(net, threshold * noise)
     if len(peak) == 0:
         empty = np.empty(0)
         return ArcLines(empty, empty, empty, empty.astype(bool), float("nan"))
-    peak = np.sort(peak[np.argsort(-smooth[peak])][:MAX_LINES])
     fwhm = _typical_fwhm(net, peak)
     fit = _fit_lines(net, noise, peak, fwhm)
     center, height, fwhm = fit.center, fit.height, fit.fwhm
@@ -95,6 +88,18 @@ def find_arc_lines(
         usable[kept],
         step * fwhm,
     )
+
+
+def _peaks(net: np.ndarray, least: float) -> np.ndarray:
+    """Pixels of the highest maxima, in order; blurring lowers those that are `least` high."""
+    smooth = gaussian_filter1d(net, 0.8)
+    inner = np.arange(2, len(net) - 2)
+    peak = inner[
+        (smooth[inner] > smooth[inner - 1])
+        & (smooth[inner] >= smooth[inner + 1])
+        & (smooth[inner] > 0.6 * least)
+    ]
+    return np.sort(peak[np.argsort(-smooth[peak])][:MAX_LINES])
 
 
 def _separate(

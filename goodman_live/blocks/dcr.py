@@ -19,6 +19,7 @@ LEAST = 2.0  # what noise reaches anyway [standard deviations]: a hit is a gap a
 CHUNK_BOXES = 2048  # boxes looked at together: this bounds the memory
 GROWN = 2.5  # neighbours of a hit that stand out so far belong to it [standard deviations]
 SURE, DOUBT = 10.0, 0.3  # noise makes images below so many standard deviations look sharp
+SLANTED = 0.2  # what is left across a ridge, as a share of what is along it, that no image has
 AROUND = np.array([(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
 
 
@@ -185,7 +186,7 @@ def sharp_only(
     """Leave out pixels that belong to a peak that the image of a point can have.
 
     Each pixel belongs to the peak that it leads to uphill; that of a hit falls off faster, on
-    some side, than an image of a point.
+    some side, than an image of a point, or lies on a ridge that slants.
 
     Parameters
     ----------
@@ -208,10 +209,10 @@ def sharp_only(
         return (data[row, column] - model[row, column]) / sigma[row, column]
 
     height = significance(row, column)
-    sharp, highest = np.zeros(len(row), dtype=bool), height > least
+    around = {(dy, dx): significance(row + dy, column + dx) for dy, dx in AROUND}
+    sharp, highest = _is_slanted(around), height > least
     doubt = DOUBT * np.maximum(SURE - height, 0.0)
-    for dy, dx in AROUND:
-        there = significance(row + dy, column + dx)
+    for (dy, dx), there in around.items():
         image = (sharpest[0] if dy else 1.0) * (sharpest[1] if dx else 1.0) * height
         sharp |= there < image - doubt
         highest &= there <= height  # beside a saturated core there is no peak
@@ -219,6 +220,18 @@ def sharp_only(
     hits = np.zeros(data.shape, dtype=bool)
     hits.flat[places[kept]] = True
     return hits
+
+
+def _is_slanted(around: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+    """Peaks on a slanting ridge: their neighbours across it are much fainter than along it.
+
+    Stars are round and lines follow the columns: of an image, wherever it lies in its pixels,
+    the product of the heights is the same on both diagonals.
+    """
+    rising = np.maximum(around[1, 1], 0.0) * np.maximum(around[-1, -1], 0.0)
+    falling = np.maximum(around[1, -1], 0.0) * np.maximum(around[-1, 1], 0.0)
+    noise = 2.0 * (np.sqrt(np.maximum(rising, falling)) + 2.0)
+    return np.minimum(rising, falling) + noise < SLANTED**2 * np.maximum(rising, falling)
 
 
 def _peaks(row: np.ndarray, column: np.ndarray, height: np.ndarray, n_columns: int) -> np.ndarray:

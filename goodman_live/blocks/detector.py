@@ -138,7 +138,7 @@ def match_section(ccd: CCDData, master: CCDData, role: str) -> tuple[slice, slic
         If binning or place on the detector do not allow it.
     """
     mine, its = Geometry.from_cards(ccd.header), Geometry.from_cards(master.header)
-    name = master.header.get("GSP_FNAM", role)
+    name = master.header.get("GSP_FNAM") or f"the master {role}"
     if (mine.x_binning, mine.y_binning) != (its.x_binning, its.y_binning):
         raise FrameError(
             f"{ccd.header['GSP_ONAM']} needs a {role} binned "
@@ -170,7 +170,7 @@ def subtract_bias(ccd: CCDData, bias: CCDData) -> CCDData:
         unit=ccd.unit,
         header=ccd.header.copy(),
     )
-    name = bias.header.get("GSP_FNAM", "master bias")
+    name = bias.header.get("GSP_FNAM") or "master bias"
     n_frames = bias.header.get("GSP_NCOM", "?")
     cards = {"GSP_BIAS": (name, f"master bias, of {n_frames} frames")}
     if "GSP_RDNM" in bias.header:

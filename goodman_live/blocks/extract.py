@@ -25,6 +25,7 @@ from .optimal import Noise, expected_flux, fit_profile, fit_wings, optimal_sum, 
 from .trace import Trace
 
 FEWEST = 4  # pixels that a background is fitted to
+WIDER = 2.5  # times an object's width: what is wider can be its background
 CLIP = 4.0  # [sigma]
 HELD = 1e30  # in a normal matrix: this term is zero
 
@@ -108,7 +109,8 @@ def extract_target(
     trace
         Trace of the object.
     others
-        Traces of the other objects, kept out of the background zones.
+        Traces of the other objects, kept out of the background zones; but a much wider one that
+        this object lies upon is its background, by a parabola through zones close to it.
 
     Returns
     -------
@@ -124,9 +126,9 @@ def extract_target(
     geometry = Geometry.from_cards(ccd.header)
     band = _Band.around(ccd, trace, settings)
     zones = band.zones(others)
-    background = fit_background(
-        band.data, band.noise, band.offset, zones, settings.background_order
-    )
+    # The light of an object beneath is curved.
+    order = max(settings.background_order, 2 if band.beneath(others) else 0)
+    background = fit_background(band.data, band.noise, band.offset, zones, order)
     background = background.without(_wings(band, zones, background), band.offset)
     core = band.core()
     sky = background.at(core.offset)
@@ -139,7 +141,8 @@ def extract_target(
     dead = ~background.usable | ~core.inside | ~np.isfinite(summed.flux)
     header = ccd.header.copy()
     sides = [bool((zones & side).any()) for side in (band.offset < 0, band.offset > 0)]
-    _record(header, trace, settings, *sides)
+    limits = [limit * geometry.y_binning for limit in band.limits(others)]
+    _record(header, trace, settings, limits, sides)
     return QTable(
         {
             "column": geometry.columns_to_detector(np.arange(ccd.shape[1])) * u.pix,
@@ -225,14 +228,42 @@ class _Band:
     def zones(self, others: Sequence[Trace]) -> np.ndarray:
         """Good pixels of both background zones, as far from other objects as from this one.
 
-        Columns with too little left take what there is close to the aperture.
+        Columns with too little left take what there is close to the aperture. Objects beneath
+        this one are not avoided.
         """
-        inner, outer = _zone_limits(self.fwhm, self.settings)
-        zones = self._between(inner, outer, others)
+        beneath = self.beneath(others)
+        avoided = [other for other in others if other not in beneath]
+        inner, outer = self.limits(others)
+        zones = self._between(inner, outer, avoided)
         few = zones.sum(axis=0) < 2 * FEWEST
         if few.any():
-            zones[:, few] = self._between(_closest(self.fwhm, self.settings), outer, others)[:, few]
+            closest = _closest(self.fwhm, self.settings)
+            zones[:, few] = self._between(closest, outer, avoided)[:, few]
         return zones
+
+    def limits(self, others: Sequence[Trace]) -> tuple[float, float]:
+        """Inner and outer edge of the background zones from the centre [pixels].
+
+        The zones are close to an object that lies upon another.
+        """
+        inner, outer = _zone_limits(self.fwhm, self.settings)
+        if not self.beneath(others):
+            return inner, outer
+        closest = _closest(self.fwhm, self.settings)
+        return closest, max(inner, closest + FEWEST)
+
+    def beneath(self, others: Sequence[Trace]) -> list[Trace]:
+        """Much wider objects that this one lies upon, as a supernova upon its galaxy."""
+        centre = self.row[0] - self.offset[0]
+        reach = _zone_limits(self.fwhm, self.settings)[0] / self.fwhm
+        binning = Geometry.from_cards(self.ccd.header).y_binning
+        found = []
+        for other in others:
+            fwhm = other.fwhm / binning
+            apart = np.median(np.abs(centre - other.rows_in(self.ccd)))
+            if fwhm > WIDER * self.fwhm and apart < reach * fwhm:
+                found.append(other)
+        return found
 
     def _between(self, inner: float, outer: float, others: Sequence[Trace]) -> np.ndarray:
         distance = np.abs(self.offset)
@@ -278,6 +309,17 @@ def missing_background(header) -> list[str]:
     return [
         f"No row is left for the background of the object at {header['GSP_EXTR']}: its spectrum "
         "is empty. Make extraction_width smaller, or max_targets."
+    ]
+
+
+def saturated_part(table: QTable) -> list[str]:
+    """What to say of an extracted spectrum of which more than a hundredth is saturated."""
+    saturated = (table["mask"] & np.uint16(Quality.SATURATED)) != 0
+    if saturated.mean() <= 0.01:
+        return []
+    return [
+        f"The object at {table.meta['header']['GSP_EXTR']} is saturated in "
+        f"{100 * saturated.mean():.0f} % of its columns: expose shorter."
     ]
 
 
@@ -367,15 +409,24 @@ def fit_background(
     level = _column_median(data, use)
     # A slope of the sky is no outlier yet.
     reach = 5 * np.sqrt(noise.at(level[None, :])) + 0.2 * np.abs(level)
-    kept = use & (np.abs(data - level[None, :]) < reach)
+    kept = _near(data - level[None, :], use, reach)
     for _ in range(2):
         first = Background(*_least_squares(data, offset, kept, order), kept)
         sky = first.at(offset)
         variance = noise.at(sky)
-        kept = use & (np.abs(data - sky) < CLIP * np.sqrt(variance))
+        kept = _near(data - sky, use, CLIP * np.sqrt(variance))
     coefficients, inverse = _least_squares(data, offset, kept, order)
     typical = np.where(kept, variance, 0.0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
     return Background(coefficients, inverse * typical[:, None, None], kept)
+
+
+def _near(misfit: np.ndarray, use: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Used pixels that are off by less than `limit`, or by no more than most of their column.
+
+    On the steep light of a galaxy all are off by more than noise.
+    """
+    misfit = np.abs(misfit)
+    return use & (misfit < np.maximum(limit, CLIP * _column_median(misfit, use)))
 
 
 def _column_median(data: np.ndarray, use: np.ndarray) -> np.ndarray:
@@ -433,14 +484,23 @@ def _bridged(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.interp(columns, columns[known], values[known])
 
 
-def _record(header, trace: Trace, settings: ExtractionSettings, below: bool, above: bool) -> None:
-    """Write aperture and zones (whether there are any `below` and `above`) into `header`."""
-    fwhm = trace.fwhm
+def _record(
+    header,
+    trace: Trace,
+    settings: ExtractionSettings,
+    limits: Sequence[float],
+    sides: Sequence[bool],
+) -> None:
+    """Write aperture and zones into `header`.
+
+    `limits` of the zones from the centre [detector rows]; `sides`, whether there is one below
+    and one above.
+    """
     centre = float(trace.row_at(np.mean(trace.domain)))
-    half = settings.extraction_width * fwhm / 2
-    inner, outer = _zone_limits(fwhm, settings)
-    zone1 = f"{centre - outer:.2f}:{centre - inner:.2f}" if below else "none"
-    zone2 = f"{centre + inner:.2f}:{centre + outer:.2f}" if above else "none"
+    half = settings.extraction_width * trace.fwhm / 2
+    inner, outer = limits
+    zone1 = f"{centre - outer:.2f}:{centre - inner:.2f}" if sides[0] else "none"
+    zone2 = f"{centre + inner:.2f}:{centre + outer:.2f}" if sides[1] else "none"
     cards = {
         "GSP_EXTR": (f"{centre - half:.2f}:{centre + half:.2f}", "aperture [detector rows]"),
         "GSP_BKG1": (zone1, "background zone 1"),

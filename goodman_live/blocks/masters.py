@@ -77,7 +77,7 @@ def combine_bias(frames: Iterable[CCDData], settings: BiasSettings | None = None
     Raises
     ------
     CalibrationMissing
-        If there are fewer than two frames.
+        If there are fewer than two frames, or no noise in them.
     FrameError
         If their shapes differ.
     """
@@ -92,6 +92,11 @@ def combine_bias(frames: Iterable[CCDData], settings: BiasSettings | None = None
         if len(samples) < 2:
             raise CalibrationMissing(f"A master bias needs at least 2 frames, not {len(samples)}.")
         noise = _noise_of_differences(samples)
+        if not noise > 0:
+            raise CalibrationMissing(
+                f"A master bias needs frames with noise; {inputs.names[0]} and those after it are "
+                "alike to the last digit. Look for copies of one frame."
+            )
         made = combine(stack, noise, method=settings.combine_method, clip=settings.combine_clip)
     hot = made.noisy | _deviates(made.data, HOT_DEVIATION * noise)
     flag(inputs.quality, hot, Quality.HOT)
@@ -210,28 +215,36 @@ def normalize_flat(flat: CCDData, settings: NormalizationSettings | None = None)
     Returns
     -------
     CCDData
-        Dimensionless response near 1 with uncertainty. Where the flat has too little light the
-        response is 1 and the pixel is flagged UNLIT; it never holds infinities. Pixels with less
-        than half the response of those beside them are flagged DEAD.
+        Dimensionless response near 1 with uncertainty. Behind the slit's jaws pixels are flagged
+        UNLIT; with less than half the response of those beside them, DEAD. Where the slit is open
+        but the lamp too faint, as in the far blue, they are flagged INTERPOLATED and as uncertain
+        as responses scatter. The response of all these is 1: to divide by it makes no
+        infinities.
     """
     settings = settings or NormalizationSettings()
-    unlit, dead, lit_rows = _defects(flat)
-    odd = dead | unlit | (quality_of(flat) != 0)
+    unlit, dead, weak, lit_rows = _defects(flat)
+    flagged = quality_of(flat) != 0
+    odd = dead | unlit | weak | flagged
     smooth, doubt = _smooth_shape(
         np.where(odd, np.float32(np.nan), flat.data),
         lit_rows,
         settings.flat_normalization,
         settings.flat_normalization_order,
     )
-    unlit |= smooth <= DARK_COLUMN * np.percentile(smooth, 90)
-    smooth = np.where(unlit, np.float32(1.0), smooth)
-    response = np.where(unlit, np.float32(1.0), flat.data / smooth)
+    faint = (smooth <= DARK_COLUMN * np.percentile(smooth, 90)) & ~dead
+    weak |= faint & lit_rows[:, None]
+    unlit |= faint & ~lit_rows[:, None]
+    blind = unlit | dead | weak
+    smooth = np.where(blind, np.float32(1.0), smooth)
+    response = np.where(blind, np.float32(1.0), flat.data / smooth)
     error = np.hypot(flat.uncertainty.array / smooth, response * doubt)
-    error[unlit] = 0.0
+    error[blind] = 0.0
+    usual = np.percentile(response[~blind], [15.865, 84.135]) if not blind.all() else [1.0, 1.0]
+    error[weak] = (usual[1] - usual[0]) / 2
     header = flat.header.copy()
     cards = {
         "GSP_NORM": settings.flat_normalization,
-        "GSP_NDED": (int(dead.sum()), "pixels of low response"),
+        "GSP_NDED": (int((dead & ~flagged).sum()), "pixels of low response"),
         "BUNIT": "",
     }
     record_step(header, "normalize_flat", settings=settings, cards=cards)
@@ -243,7 +256,8 @@ def normalize_flat(flat: CCDData, settings: NormalizationSettings | None = None)
     )
     quality = quality_of(flat)
     flag(quality, unlit, Quality.UNLIT)
-    flag(quality, dead, Quality.DEAD)
+    flag(quality, dead & ~flagged, Quality.DEAD)
+    flag(quality, weak, Quality.INTERPOLATED)
     return with_quality(result, quality)
 
 
@@ -263,7 +277,7 @@ def divide_by_flat(ccd: CCDData, flat: CCDData) -> CCDData:
     result = CCDData(
         data, uncertainty=StdDevUncertainty(error), unit=ccd.unit, header=ccd.header.copy()
     )
-    name = flat.header.get("GSP_FNAM", "master flat")
+    name = flat.header.get("GSP_FNAM") or "master flat"
     n_frames = flat.header.get("GSP_NCOM", "?")
     cards = {
         "GSP_FLAT": (name, f"master flat, of {n_frames} frames"),
@@ -355,19 +369,29 @@ def _beside(data: np.ndarray) -> np.ndarray:
     return level
 
 
-def _defects(flat: CCDData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where a flat has too little light, its dead pixels, and which rows (n_rows,) are lit."""
+def _defects(flat: CCDData) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where a flat is dark, its dead pixels, where only the lamp is faint, which rows are lit.
+
+    Three planes (n_rows, n_columns) and (n_rows,), all boolean.
+    """
     beside = _beside(flat.data)
     by_row = np.median(beside, axis=1)
     lit_rows = by_row > 0.5 * np.percentile(by_row, 95)
     if not lit_rows.any():
-        return np.ones(flat.shape, dtype=bool), np.zeros(flat.shape, dtype=bool), lit_rows
-    by_column = np.median(beside[lit_rows], axis=0)
-    unlit = beside < UNLIT_LEVEL * by_column
-    unlit |= by_column < DARK_COLUMN * np.percentile(by_column, 90)
+        nowhere = np.zeros(flat.shape, dtype=bool)
+        return ~nowhere, nowhere, nowhere.copy(), lit_rows
+    if flat.header.get("GSP_TECH") == "imaging":  # no slit, and no dispersion
+        by_column = np.percentile(beside, 90)
+        faint_lamp = np.zeros(flat.shape[1], dtype=bool)
+    else:
+        by_column = np.median(beside[lit_rows], axis=0)
+        faint_lamp = by_column < DARK_COLUMN * np.percentile(by_column, 90)
+    weak = faint_lamp & lit_rows[:, None]
+    unlit = (beside < UNLIT_LEVEL * by_column) | faint_lamp
     unlit |= beside < 5 * flat.uncertainty.array
-    dead = (flat.data < DEAD_RESPONSE * beside) & ~unlit
-    return unlit, dead, lit_rows
+    unlit &= ~weak
+    dead = (flat.data < DEAD_RESPONSE * beside) & ~unlit & ~weak
+    return unlit, dead, weak, lit_rows
 
 
 def _smooth_shape(

@@ -10,9 +10,10 @@ import numpy as np
 from astropy.nddata import CCDData
 from scipy.ndimage import binary_closing, median_filter
 
+from ..errors import FrameError
 from ..history import record_step
 from ..instruments import Geometry, to_fits_section
-from .detector import cut_frame
+from .detector import SMALLEST, cut_frame
 
 COLUMN_BLOCKS = 16  # of which the median is taken: a cosmic ray or a line spoils few
 MARGIN = 4  # unbinned rows left out inside an edge, which is tilted
@@ -95,10 +96,22 @@ def trim_slit(ccd: CCDData, rows: slice | None) -> CCDData:
 
 
 def rows_like(ccd: CCDData, reference: CCDData) -> slice | None:
-    """Rows of `ccd` that `reference`, already cut to its slit, covers; None if it was not cut."""
+    """Rows of `ccd` that `reference`, already cut to its slit, covers; None if it was not cut.
+
+    Raises
+    ------
+    FrameError
+        If hardly a row is left.
+    """
     if reference.header.get("GSP_SLIT", "none") == "none":
         return None
     mine, its = Geometry.from_cards(ccd.header), Geometry.from_cards(reference.header)
     first = (its.y_origin - mine.y_origin) / mine.y_binning
     last = first + reference.shape[0] * its.y_binning / mine.y_binning
-    return slice(max(int(np.ceil(first)), 0), min(int(np.floor(last)), ccd.shape[0]))
+    start, stop = max(int(np.ceil(first)), 0), min(int(np.floor(last)), ccd.shape[0])
+    if stop - start < SMALLEST:
+        raise FrameError(
+            f"{ccd.header['GSP_ONAM']} needs a flat whose slit lies in its window on the detector; "
+            f"{reference.header.get('GSP_FNAM') or 'the master flat'} has its own elsewhere."
+        )
+    return slice(start, stop)

@@ -133,15 +133,21 @@ def find_targets(ccd: CCDData, settings: TargetSettings | None = None) -> tuple[
         _target_of(hill, slope, geometry) for hill in hills if _is_object(hill, profile, threshold)
     ]
     narrowest, widest = settings.target_min_width, settings.target_max_width
-    found = [target for target in found if narrowest <= target.fwhm_arcsec <= widest]
-    found.sort(key=lambda target: -target.significance)
+    fitting = [target for target in found if narrowest <= target.fwhm_arcsec <= widest]
+    fitting.sort(key=lambda target: -target.significance)
+    if found and not fitting:
+        widths = ", ".join(f"{target.fwhm_arcsec:.1f}" for target in found)
+        raise NoTargetFound(
+            f"{ccd.header['GSP_ONAM']} shows no object between {narrowest:g} and {widest:g} arcsec "
+            f"wide, but of {widths} arcsec. Look at target_min_width and target_max_width."
+        )
     if not found:
         raise NoTargetFound(
             f"{ccd.header['GSP_ONAM']} shows no object on the slit above {threshold:g} sigma "
             "of its spatial profile. Look at the reduced image, or borrow the trace of a "
             "brighter frame."
         )
-    return tuple(found[: settings.max_targets])
+    return tuple(fitting[: settings.max_targets])
 
 
 @dataclass(frozen=True)

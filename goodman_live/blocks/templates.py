@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter1d, percentile_filter
 from scipy.special import betainc
 
 from ..calibrations import ANGLE_TOLERANCE
-from ..lines import lines_of
+from ..lines import LineList, lines_of
 from ..metadata import ARC_LAMPS, FrameInfo
 from .arc import ArcLines
 from .wavelength import AXIS_COLUMN, DOMAIN, Spectrograph, WavelengthSolution
@@ -30,6 +30,8 @@ MOST_DISAGREEMENT = 2.0  # [unbinned pixels]
 _FURTHEST = 200  # shift that is looked for [unbinned pixels]
 _STRETCHES = 0.001 * np.arange(-6, 7)
 _LEAST_LINES = 4
+_MOST_CHANCE = 0.005  # a confidence is then at least 0.5
+_PLACES = 16  # of four shifts and four stretches, a pixel apart, within two of a template
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,15 +258,9 @@ def solve_with_template(
     listed = lines_of(lamps)
     expected = likeness.wavelength_at(arc.center)
     dispersion = float(np.median(np.gradient(likeness.wavelength_at(np.linspace(*DOMAIN, 4060)))))
-    pairs = [
-        (number, _laboratory_line(listed, wavelength, dispersion, arc.fwhm * dispersion))
-        for number, wavelength in enumerate(expected)
-        if arc.usable[number]
-    ]
-    pairs = [(number, line) for number, line in pairs if line is not None]
-    if len(pairs) < _LEAST_LINES:
+    numbers, indices = _identified(arc, listed, expected, dispersion)
+    if len(numbers) < _LEAST_LINES:
         return None
-    numbers, indices = (np.array(values) for values in zip(*pairs, strict=True))
     column, wavelength = arc.center[numbers], listed.wavelength[indices]
     residual = wavelength - expected[numbers]
     offset, slope = _soft_line(column - AXIS_COLUMN, residual, np.ones(len(column)))
@@ -273,7 +269,7 @@ def solve_with_template(
     if kept.sum() < _LEAST_LINES or np.ptp(column[kept]) < 800:
         return None
     chance = _chance(listed.wavelength, expected, dispersion, int(kept.sum()), arc)
-    if chance > 0.005:
+    if chance > _MOST_CHANCE:
         return None
     coefficients = np.array(likeness.coefficients)
     middle, half = np.mean(DOMAIN), (DOMAIN[1] - DOMAIN[0]) / 2
@@ -292,18 +288,34 @@ def solve_with_template(
         ions=tuple(str(listed.ion[i]) for i in indices[kept]),
         offset=flexure,
         scale=guess.scale,
-        confidence=float(np.clip(likeness.correlation * (1 - 100 * chance), 0.0, 1.0)),
+        confidence=min(likeness.correlation, 1 - 100 * chance),
     )
+
+
+def _identified(
+    arc: ArcLines, listed: LineList, expected: np.ndarray, dispersion: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of usable lines of the arc and of the laboratory lines that they are."""
+    width = arc.fwhm * dispersion
+    pairs = [
+        (number, line)
+        for number in np.flatnonzero(arc.usable)
+        if (line := _laboratory_line(listed, expected[number], dispersion, width)) is not None
+    ]
+    return tuple(np.array(pairs, dtype=int).reshape(-1, 2).T)
 
 
 def _chance(
     listed: np.ndarray, expected: np.ndarray, dispersion: float, n_near: int, arc: ArcLines
 ) -> float:
-    """Probability that so many of the arc's lines lie within half a pixel of one by chance."""
+    """Probability that so many of the arc's lines lie within half a pixel of one by chance.
+
+    Their zero point and scale are fitted: chance has as many tries as there are places.
+    """
     n_listed = np.sum((listed > expected.min()) & (listed < expected.max()))
     by_chance = min(float(n_listed * dispersion / np.ptp(expected)), 0.9)
     n_usable = int(arc.usable.sum())
-    return float(betainc(n_near, n_usable - n_near + 1, by_chance))
+    return _PLACES * float(betainc(n_near, n_usable - n_near + 1, by_chance))
 
 
 def solution_of(likeness: Likeness) -> WavelengthSolution:
@@ -311,7 +323,9 @@ def solution_of(likeness: Likeness) -> WavelengthSolution:
     return WavelengthSolution(likeness.coefficients, DOMAIN, "provisional")
 
 
-def _laboratory_line(listed, wavelength: float, dispersion: float, width: float) -> int | None:
+def _laboratory_line(
+    listed: LineList, wavelength: float, dispersion: float, width: float
+) -> int | None:
     """Index of the one strong laboratory line within two pixels; None if there is none or two."""
     distance = np.abs(listed.wavelength - wavelength)
     near = distance < 2.0 * dispersion

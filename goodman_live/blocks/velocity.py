@@ -15,6 +15,7 @@ import erfa
 import numpy as np
 from astropy.coordinates import Angle
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 
 from ..history import record_step
 from ..instruments import ALTITUDE, LATITUDE, LONGITUDE
@@ -48,7 +49,10 @@ def record_velocity(header: fits.Header, info: FrameInfo) -> None:
 def direction(ra: str, dec: str) -> np.ndarray | None:
     """Unit vector (3,) towards J2000 coordinates [hours, degrees]; None if they say nothing."""
     try:
-        right_ascension, declination = Angle(ra, "hourangle").radian, Angle(dec, "deg").radian
+        with warnings.catch_warnings():
+            # The telescope writes 60.0 seconds where it rounds up.
+            warnings.simplefilter("ignore", AstropyWarning)
+            right_ascension, declination = Angle(ra, "hourangle").radian, Angle(dec, "deg").radian
     except (ValueError, TypeError):
         return None
     if not (np.isfinite(right_ascension) and abs(declination) <= np.pi / 2):

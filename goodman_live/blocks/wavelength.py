@@ -32,6 +32,7 @@ DOMAIN = (50.0, 4109.0)  # detector columns of a solution's polynomial
 SOLUTION_ORDER = 6  # degree that holds grating equation and correction to a milli-pixel
 MAX_CATALOGUE = 350
 LAMP_SETS = (("HgAr",), ("Ne",), ("Ar",), ("HgAr", "Ne"), ("Fe",), ("Cu",))
+LEAST_CONFIDENCE = 0.5
 SURE = 0.9  # least confidence with lamps that the header does not name
 FAINT = 0.04  # error of a faint line's centre [FWHM]: half of such are bumps of the noise
 CLIP = 3.0  # lines further off are left out [sigma]
@@ -162,8 +163,9 @@ class WavelengthSolution:
         return float((ends[1] - ends[0]) / (self.domain[1] - self.domain[0]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values as JSON has them; figures that it does not have are left out."""
+        known = asdict(self)
+        return {k: v for k, v in known.items() if not (isinstance(v, float) and np.isnan(v))}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WavelengthSolution:
@@ -513,11 +515,12 @@ def _finish(
     solution = Chebyshev(_as_chebyshev(best.model, fit.coefficients), domain=DOMAIN)
     held_out = _rms(fit.held_out, weight) if len(lines) >= 3 else float("inf")
     confidence = _confidence(arc, catalogue, solution, rivals, best, held_out)
-    if len(lines) < settings.min_lines or confidence < 0.5:
+    if len(lines) < settings.min_lines or confidence < LEAST_CONFIDENCE:
+        precision = f" to {held_out / dispersion:.2f} pixels" if np.isfinite(held_out) else ""
         raise NoWavelengthSolution(
-            f"The best identification of the arc's {len(arc)} lines explains {len(lines)} of them "
-            f"to {held_out:.2f} Angstrom ({held_out / dispersion:.2f} pixels) with a confidence of "
-            f"{confidence:.2f}; it must explain {settings.min_lines} with a confidence of 0.50. "
+            f"The best identification of the arc's {len(arc)} lines explains {len(lines)} of them"
+            f"{precision} with a confidence of {confidence:.2f}; it must explain "
+            f"{settings.min_lines} with a confidence of {LEAST_CONFIDENCE:.2f}. "
             "Look at the lamps, the grating and the angles in the arc's header."
         )
     return WavelengthSolution(

@@ -10,7 +10,7 @@ when it stands out, and never guessed; where there was no arc, the scale is meas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,9 @@ ABSORPTION = dict(np.array(_ABSORPTION.split(), dtype=float).reshape(-1, 2).toli
 WIDEST_STRETCH = 0.015  # of the scale of a grating equation without an arc [fraction]
 _STRETCH_STEP = 0.0025
 _LEAST_FOR_STRETCH = 3  # lines
+_LONE_RIVAL = 0.3  # share of another line in range, with which a lone one is not sure
 _SUN_PART = 150.0  # length of a piece of sunlight that is shifted by itself [Angstrom]
+LONE_FEATURE = 5.0  # [unbinned pixels] that one feature may move an arc of the same slit by
 
 
 class ZeroPointSettings(Settings):
@@ -81,7 +83,8 @@ class ZeroPoint:
     `significance` is the height of the best agreement in sigma, `rival` the next best one's
     share of it, `support` the height of the agreement without its strongest feature (a hit or
     a line of the object can imitate one), `likeness` the correlation of sky and template,
-    noise taken off; `clear` whether it can be relied on.
+    noise taken off; `redshifted` whether its parts are moved in proportion to their wavelength,
+    as the light of a galaxy in the slit is; `clear` whether it can be relied on.
     """
 
     shift: float
@@ -95,28 +98,27 @@ class ZeroPoint:
     stretch_error: float = 0.0
     pivot: float = 0.0
     n_features: int = 0
+    redshifted: bool = False
 
     @property
     def clear(self) -> bool:
         """Whether the agreement is neither noise nor ambiguous nor that of one feature only.
 
-        True skies reach a likeness of 0.6 to 0.95; hits and a galaxy's lines, which also agree
-        with some lines somewhere, stay below 0.4.
+        True skies reach a likeness of 0.6 to 0.95; hits and a galaxy's emission, which also agree
+        with some lines somewhere, stay below 0.4. A galaxy's stars are as like the sun as the sky
+        is: only that their shift grows with the wavelength tells them from it.
         """
         return (
             self.significance > 8.0
             and self.rival < 0.75
             and self.support > max(3.0, 0.2 * self.significance)
             and self.likeness > 0.45
+            and not self.redshifted
         )
 
     def at(self, wavelength: np.ndarray) -> np.ndarray:
         """What is to be added to wavelengths [Angstrom]."""
         return self.shift + self.stretch * (np.asarray(wavelength) - self.pivot)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def measure_zero_point(
@@ -134,7 +136,7 @@ def measure_zero_point(
     wavelength
         Wavelengths (n,) [Angstrom, air], increasing.
     sky
-        Sky (n,), any unit.
+        Sky (n,), any unit; values that are not finite are bridged.
     fwhm
         Resolution [Angstrom].
     search
@@ -145,15 +147,20 @@ def measure_zero_point(
     Returns
     -------
     ZeroPoint or None
-        The clearest; None where the spectrum covers no feature.
+        The clear one, emission before sunlight, which a galaxy's own can imitate; else the most
+        significant. None where the spectrum covers no feature.
     """
+    finite = np.isfinite(sky)
+    if not finite.any():
+        return None
+    sky = np.interp(wavelength, wavelength[finite], sky[finite])
     found = [
         _compare_stretched(wavelength, sky, fwhm, search, widest_stretch, *known)
         for known in ((EMISSION, "sky emission"), (ABSORPTION, "scattered sunlight"))
     ]
     found = [f for f in found if f is not None]
     clear = [f for f in found if f.clear]
-    best = max(clear or found, key=lambda f: f.significance, default=None)
+    best = clear[0] if clear else max(found, key=lambda f: f.significance, default=None)
     if best is None or not best.clear:
         return best
     return _centred_one_by_one(best, wavelength, sky, fwhm, widest_stretch > 0)
@@ -171,7 +178,9 @@ def correct_zero_point(
 
     A shift is applied when it is clear, larger than three times its error and than a tenth of
     the resolution; sunlight, whose template is approximate, must show at least a quarter of it.
-    The scale of a provisional solution is corrected with it where enough lines show it.
+    One feature alone moves an arc through the same slit by a few pixels at most: flexure does no
+    more, but a line of the object may stand there. The scale of a provisional solution is
+    corrected with it where enough lines show it.
     """
     settings = settings or ZeroPointSettings()
     if not settings.sky_zero_point:
@@ -186,6 +195,8 @@ def correct_zero_point(
     least = (0.1 if measured.features == "sky emission" else 0.25) * fwhm
     applied = measured.clear and abs(measured.shift) > max(3 * measured.error, least)
     applied |= measured.clear and measured.stretch != 0
+    if measured.n_features == 1 and solution.status == "calibrated" and "GSP_WSLT" not in header:
+        applied &= abs(measured.shift) < LONE_FEATURE * abs(solution.dispersion)
     record_step(header, "correct_zero_point", cards=_cards(measured.features, measured, applied))
     return _corrected(solution, measured) if applied else solution
 
@@ -210,6 +221,8 @@ def _cards(features: str, measured: ZeroPoint | None, applied: bool) -> Mapping[
         "GSP_WZSG": (round(measured.significance, 1), "its significance [sigma]"),
         "GSP_WZNF": (measured.n_features, "features centred one by one"),
     }
+    if measured.redshifted:
+        cards["GSP_WZVE"] = (True, "it grows with wavelength: light of a galaxy")
     if measured.stretch:
         cards |= {
             "GSP_WZSC": (round(measured.stretch, 6), "stretch of the scale seen on the sky"),
@@ -289,7 +302,9 @@ def _compare(
     error = step / np.sqrt(max(-curvature * middle, 1e-9))
     part = template[n_lag + lags[best] : n_lag + lags[best] + len(grid)]
     wide = int(np.ceil((2 * fwhm + (0 if emission else 12.0)) / step))
-    support = _support(part, signal / noise, wide, float(middle))
+    # Of one line alone only emission counts, and only where no other could be meant.
+    alone = float(middle) if emission and rival < _LONE_RIVAL else 0.0
+    support = _support(part, signal / noise, wide, alone)
     likeness = _likeness(part, signal / noise)
     return ZeroPoint(float(shift), float(error), name, float(height), rival, support, likeness)
 
@@ -301,14 +316,14 @@ def _likeness(template: np.ndarray, signal: np.ndarray) -> float:
     return float(np.sum(template * signal) / norm) if norm > 0 else 0.0
 
 
-def _support(template: np.ndarray, signal: np.ndarray, wide: int, whole: float) -> float:
-    """Agreement [sigma] without the strongest feature (`wide` pixels); `whole` if it is alone."""
+def _support(template: np.ndarray, signal: np.ndarray, wide: int, alone: float) -> float:
+    """Agreement [sigma] without the strongest feature (`wide` pixels); `alone` if it is that."""
     agreement = template * signal
     strongest = int(np.argmax(agreement))
     outside = np.abs(np.arange(len(template)) - strongest) > wide
     norm = np.sqrt(np.sum(template[outside] ** 2))
     if norm < 0.1 * np.sqrt(np.sum(template**2)):
-        return whole
+        return alone
     return float(np.sum(agreement[outside]) / norm)
 
 
@@ -378,7 +393,21 @@ def _centred_one_by_one(
             stretch_error=fit[3] or found.stretch_error,
             n_features=len(place),
         )
-    return found
+    if emission or free_scale:
+        return found
+    seen = found.shift + left - fit[0]
+    return replace(found, redshifted=_is_redshift(place, seen, error))
+
+
+def _is_redshift(place: np.ndarray, shift: np.ndarray, error: np.ndarray) -> bool:
+    """Whether shifts at some wavelengths grow with them rather than are equal (two sigma)."""
+    equal = _robust_fit(place, shift, error, False)[0]
+    velocity = _robust_fit(place, shift / place, error / place, False)[0]
+    misfits = [
+        np.sum(np.minimum(((shift - expected) / error) ** 2, 9.0))
+        for expected in (equal, velocity * place)
+    ]
+    return bool(misfits[0] - misfits[1] > 4.0)
 
 
 def _robust_fit(

@@ -131,3 +131,29 @@ def test_a_hit_on_an_object_is_replaced_along_the_dispersion():
     done = replaced_along_rows(data, hits, np.zeros_like(hits), model)
     np.testing.assert_allclose(done, clean, rtol=0.02)
     np.testing.assert_array_equal(done[~hits], data[~hits])
+
+
+@pytest.mark.parametrize("angle", [35.0, 45.0, 60.0, -50.0])
+def test_a_slanting_track_as_wide_as_a_line_is_found(angle):
+    """A muon whose charge has spread crosses rows and columns like a sharp image does."""
+    data = noise()
+    rows, columns = np.indices(data.shape)
+    direction = np.radians(angle)
+    across = (columns - 100) * np.sin(direction) - (rows - 45) * np.cos(direction)
+    along = (columns - 100) * np.cos(direction) + (rows - 45) * np.sin(direction)
+    track = 10_000 * np.exp(-0.5 * (across / 0.55) ** 2) * (np.abs(along) < 14)
+    data += track.astype(np.float32)
+    found = hits_in(data)
+    assert np.mean(found[track > 10 * NOISE]) > 0.98
+    assert found.sum() < 1.5 * np.sum(track > 2 * NOISE)
+
+
+@pytest.mark.parametrize("exponent", [2.5, 4.0])
+@pytest.mark.parametrize("phase", [(0.0, 0.0), (0.5, 0.5), (0.3, -0.4)])
+def test_stars_wherever_they_lie_in_their_pixels_are_no_hits(exponent, phase):
+    data = noise()
+    rows, columns = np.indices(data.shape)
+    radius2 = (columns - 100 - phase[0]) ** 2 + (rows - 45 - phase[1]) ** 2
+    scale = 1.7 / 2 / np.sqrt(2 ** (1 / exponent) - 1)
+    data += (20_000 * (1 + radius2 / scale**2) ** -exponent).astype(np.float32)
+    assert hits_in(data, sharpest=(0.05, 0.05)).sum() == 0

@@ -250,6 +250,36 @@ def test_of_two_stars_four_widths_apart_each_gets_its_own_light():
         assert np.mean(table["flux"].value) == pytest.approx(0.9968 * truth, rel=0.005)
 
 
+@pytest.mark.parametrize("apart", [0.0, 15.0, 25.0])
+def test_a_star_upon_a_galaxy_gets_its_own_light(apart):
+    shape, row, galaxy = (200, SHAPE[1]), 110.3, 30.0
+    light = star(shape, row, FWHM, 1500.0) + star(shape, row - apart, galaxy, 8000.0) + 30
+    frame = electron_frame(light, seed=3)
+    traces = trace_along(row), trace_along(row - apart, fwhm=galaxy)
+    done = extract_target(frame, traces[0], [traces[1]])
+    assert good(done).all()
+    own = star(shape, row, FWHM, 1500.0)
+    truth = (own * aperture_weights(np.arange(200) - row, 1.25 * FWHM)[:, None]).sum(axis=0)
+    assert np.mean(done["flux"].value) == pytest.approx(truth.mean(), rel=0.06)
+    pulls = (done["flux"].value - done["flux"].value.mean()) / done["uncertainty"].value
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.1)
+    low, high = map(float, done.meta["header"]["GSP_BKG1"].split(":"))
+    assert traces[0].coefficients[0] - high == pytest.approx(1.5 * 2 * FWHM, abs=0.01)
+    assert high - low == pytest.approx(1.5 * 2 * FWHM, abs=0.01)
+
+
+@pytest.mark.parametrize("steepness", [0.0, 0.05, 0.2])
+def test_a_steep_background_loses_no_column(steepness):
+    offset = np.tile(np.arange(-20.0, 21.0)[:, None], 100)
+    light = 400.0 * np.exp(steepness * offset / 4)
+    data = np.random.default_rng(4).normal(light, 5.0)
+    data[3, ::5] += 3000.0
+    use = np.abs(offset) > 6
+    fitted = fit_background(data, flat_noise(data.shape), offset, use, 2)
+    assert (fitted.pixels.sum(axis=0) >= 20).all()
+    assert not fitted.pixels[3, ::5].any()
+
+
 def test_the_columns_are_those_of_the_detector():
     table = extract_target(electron_frame(np.full(SHAPE, 20.0)), trace_along())
     np.testing.assert_allclose(table["column"].value[:2], [50.5, 52.5])

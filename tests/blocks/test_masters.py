@@ -130,6 +130,12 @@ def test_one_bias_makes_no_master():
         combine_bias(iter(()))
 
 
+def test_copies_of_one_bias_make_no_master():
+    frame = electron_frame(np.zeros(SHAPE))
+    with pytest.raises(CalibrationMissing, match=r"0030_made\.fits .* copies of one frame"):
+        combine_bias([frame, frame, frame])
+
+
 def test_a_drifting_lamp_does_not_make_the_flat_noisier():
     levels = np.linspace(20000, 30000, 11)
     frames = [flat_of(level, seed=n) for n, level in enumerate(levels)]
@@ -194,11 +200,12 @@ def test_a_normalised_flat_is_the_response_within_its_uncertainty(method):
     dead = response < 0.5
     np.testing.assert_array_equal(flat.flags == Quality.DEAD, dead)
     assert flat.header["GSP_NDED"] == dead.sum()
-    pulls = ((flat.data - response) / flat.uncertainty.array)[~dead]
+    assert (flat.data[dead] == 1.0).all()  # to divide by it makes no infinity
+    pulls = (flat.data - response)[~dead] / flat.uncertainty.array[~dead]
     assert abs(pulls.mean()) < 0.05
     # What the curve of a row is off by is shared by its pixels: few independent values.
     assert np.std(pulls) == pytest.approx(1.0, abs=0.1)
-    left = np.median(flat.data / np.maximum(response, 0.01), axis=0)
+    left = np.median(flat.data / np.where(dead, 1.0, response), axis=0)
     slope = np.polyfit(x, left, 1)[0]
     assert abs(slope) < 1e-3
 
@@ -211,9 +218,14 @@ def test_a_lamp_without_light_at_one_end_is_fitted_where_there_is_light():
         flat = normalize_flat(
             combine_flats(frames), NormalizationSettings(flat_normalization=method)
         )
-        unlit = flat.flags == Quality.UNLIT
-        assert unlit[:, :330].all()
-        assert not unlit[:, 400:].any()
+        # The slit is open there, and the sky may shine: it is not divided, and not thrown away.
+        weak = flat.flags == Quality.INTERPOLATED
+        assert weak[:, :330].all()
+        assert not flat.mask[:, :330].any()
+        np.testing.assert_array_equal(flat.data[weak], 1.0)
+        usual = np.std(flat.data[:, 500:])
+        assert flat.uncertainty.array[weak] == pytest.approx(usual, rel=0.5)
+        assert not weak[:, 400:].any()
         assert np.abs(np.median(flat.data[:, 400:], axis=0) - 1).max() < 0.01
 
 
@@ -239,6 +251,18 @@ def test_a_column_that_is_bad_on_all_rows_does_not_spoil_the_flat():
         )
         assert np.isfinite(flat.data).all()
         assert np.median(flat.data[5:, 90:110]) == pytest.approx(1.0, abs=0.45)
+
+
+def test_a_pixel_that_gave_nothing_in_the_flats_makes_no_infinity():
+    frames = [electron_frame(np.full(SHAPE, 20000.0), seed=n) for n in range(4)]
+    for frame in frames:
+        frame.data[20, 100] = 0.0
+        set_quality(frame, np.s_[20, 100], Quality.NOT_FINITE)
+    flat = normalize_flat(combine_flats(frames))
+    done = divide_by_flat(electron_frame(np.full(SHAPE, 100.0)), flat)
+    assert done.mask[20, 100]
+    assert np.isfinite(done.data).all() and np.isfinite(done.uncertainty.array).all()
+    assert done.data[20, 100] == pytest.approx(100.0, abs=60.0)
 
 
 def test_a_flat_that_is_all_zero_is_all_flagged_and_finite():

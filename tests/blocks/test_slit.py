@@ -14,6 +14,7 @@ from made_frames import electron_frame, star
 from goodman_live import io
 from goodman_live.blocks.detector import subtract_overscan, trim_frame
 from goodman_live.blocks.slit import MARGIN, find_slit, rows_like, trim_slit
+from goodman_live.errors import FrameError
 from goodman_live.instruments import Geometry
 from goodman_live.simulate import SetUp, simulate_flat, simulate_spectrum
 from goodman_live.simulate.setup import SLIT_ROWS
@@ -116,6 +117,13 @@ def test_a_galaxy_that_fills_half_a_window_is_not_taken_for_the_slit():
 def test_an_uncut_flat_cuts_nothing():
     flat = lit(200, (0, 200))
     assert rows_like(flat, trim_slit(flat, None)) is None
+
+
+def test_a_flat_whose_slit_lies_outside_the_window_is_refused():
+    flat = trim_slit(lit(948, (0, 948)), slice(30, 860))
+    window = electron_frame(np.zeros((20, COLUMNS)), origin=(50, 980))
+    with pytest.raises(FrameError, match="needs a flat whose slit lies in its window"):
+        rows_like(window, flat)
 
 
 @pytest.mark.parametrize("name", ["0129_feige110", "0325_obj1208"])

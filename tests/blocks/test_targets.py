@@ -246,6 +246,12 @@ def test_widths_out_of_the_wanted_range_are_no_objects():
     assert [round(row) for row, _ in found(light, target_max_width=2.0)] == [60]
 
 
+def test_objects_that_only_their_widths_rule_out_are_named_with_them():
+    frame = electron_frame(star(SHAPE, 60.0, 4.0, 3000.0) + 60)
+    with pytest.raises(NoTargetFound, match=r"between 5 and 30 arcsec wide, but of 1\.\d arcsec"):
+        find_targets(frame, TargetSettings(target_min_width=5.0))
+
+
 def test_a_target_survives_the_trip_through_plain_values():
     target = Target(1000.0, -0.01, 7.0, 30.0)
     assert Target.from_dict(target.to_dict()) == target

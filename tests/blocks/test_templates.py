@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from goodman_live.blocks.arc import find_arc_lines
+from goodman_live.blocks.arc import ArcLines, find_arc_lines
 from goodman_live.blocks.templates import (
     DOMAIN,
     Template,
@@ -132,6 +132,20 @@ def test_lines_that_no_lamp_has_confirm_nothing():
         )
         refused += solved is None
     assert refused >= 19
+
+
+def test_a_template_with_wrong_wavelengths_is_seldom_confirmed():
+    column, flux, _ = arc(0.0, 0.0)
+    likeness = measure_likeness(column, flux, template())
+    guess = first_guess(LINES, *ANGLES)
+    rng = np.random.default_rng(5)
+    confirmed = 0
+    for _ in range(1000):
+        n = int(rng.integers(5, 12))
+        center, height = np.sort(rng.uniform(300, 4000, n)), rng.lognormal(7, 1, n)
+        lines = ArcLines(center, np.full(n, 0.03), height, np.ones(n, dtype=bool), 3.0)
+        confirmed += solve_with_template(lines, ["HgAr", "Ne"], likeness, guess) is not None
+    assert confirmed <= 2
 
 
 def test_a_template_suits_its_own_set_up_and_lamps_only():

@@ -81,6 +81,12 @@ def test_a_frame_without_coordinates_gets_no_card(ra, dec):
     assert len(header) == 0
 
 
+def test_seconds_rounded_up_to_sixty_are_the_next_minute():
+    np.testing.assert_allclose(
+        direction("10:00:60.0", "-10:00:60.0"), direction("10:01:00", "-10:01:00")
+    )
+
+
 def test_a_date_years_ahead_is_no_trouble():
     header = fits.Header()
     far = datetime(2049, 1, 1, tzinfo=UTC)

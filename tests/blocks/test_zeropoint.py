@@ -131,6 +131,23 @@ def test_the_lines_of_a_galaxy_do_not_spoil_a_true_sky():
         assert found.clear and found.shift == pytest.approx(14.9, abs=0.4)
 
 
+@pytest.mark.parametrize("velocity", [300.0, 1000.0])
+def test_the_stars_of_a_galaxy_that_fills_the_slit_are_no_zero_point(velocity):
+    for seed in range(3):
+        rest = BLUE / (1 + velocity / 2.998e5)
+        found = measure_zero_point(BLUE, moonlit(rest, seed=seed), 3.0, 25.0)
+        assert found.redshifted and not found.clear
+
+
+def test_emission_counts_even_where_the_stars_of_a_galaxy_are_clearer():
+    wide = np.linspace(3600, 6250, 2030)
+    galaxy = moonlit(wide / 1.001, fwhm=4.0)
+    lines = night_sky(wide, fwhm=4.0, noise=0.0) - 100 - 0.01 * (wide - 5000)
+    found = measure_zero_point(wide, galaxy + lines, 4.0, 38.0)
+    assert found.clear and found.features == "sky emission"
+    assert found.shift == pytest.approx(0.0, abs=4 * found.error)
+
+
 def test_a_single_hit_is_no_zero_point():
     sky = 100 + np.random.default_rng(3).normal(0, 5, len(RED))
     sky[700:703] += 4000.0
@@ -161,6 +178,16 @@ def test_one_line_mends_the_zero_point_but_not_the_scale():
     assert found.shift == pytest.approx(14.9, abs=0.3)
 
 
+def test_one_line_of_the_sun_or_one_of_two_lines_is_no_zero_point():
+    red = np.linspace(6300, 8000, 2030)
+    noise = np.random.default_rng(4).normal(0, 5, len(red))
+    dip = 1000 * (1 - 0.3 * profile(red, 6578.0, 6.0)) + noise  # of a galaxy
+    assert not measure_zero_point(red, dip, 3.0, 25.0).clear
+    blue = np.linspace(3600, 5750, 2030)
+    two = night_sky(blue, fwhm=4.0) + 2500 * profile(blue, 5540.0, 4.0)
+    assert not measure_zero_point(blue, two, 4.0, 63.0).clear
+
+
 def test_the_scale_of_an_arc_is_left_alone():
     pivot = RED.mean()
     off = RED - 14.9 - 0.002 * (RED - pivot)
@@ -169,6 +196,14 @@ def test_the_scale_of_an_arc_is_left_alone():
     moved = made.wavelength_at(np.array([50.0, 4109.0])) - off[[0, -1]]
     assert np.ptp(moved) < 1e-6
     assert "GSP_WZSC" not in header
+
+
+def test_lost_columns_do_not_hide_the_sky():
+    sky = night_sky(RED)
+    sky[900:950] = np.nan
+    found = measure_zero_point(RED - 14.9, sky, 6.0, 118.0)
+    assert found.clear and found.shift == pytest.approx(14.9, abs=0.4)
+    assert measure_zero_point(RED, np.full(len(RED), np.nan), 6.0, 118.0) is None
 
 
 def test_a_spectrum_without_any_feature_gives_none():
