@@ -1,25 +1,29 @@
 # make demo   a simulated night arrives in your browser
 # make test   install what the tests need and pass them
 # make accuracy   measure how right the numbers are and write docs/accuracy.md
+# make soak   kill the engine fifty times and feed it a thousand broken files (ten minutes)
 # make env    only build the environment, in .venv/
 # Nothing outside this folder is written, but the caches of pip and, for `make test` as root,
-# Debian's Chromium.
+# Debian's Chromium and PostgreSQL.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed-
 SHELL := /bin/bash
 
-.PHONY: demo test accuracy lint env chromium clean
+.PHONY: demo test accuracy soak lint env chromium postgresql clean
 
 demo: $(STAMP)dashboards
 	$(BIN)/goodman-live demo $(DEMO)
 
-test: $(STAMP)test $(STAMP)arcs chromium lint
+test: $(STAMP)test $(STAMP)arcs chromium postgresql lint
 	$(BIN)/python -m pytest $(TESTS)
 
 accuracy: $(STAMP)accuracy $(STAMP)arcs
 	$(BIN)/python -m benchmarks.accuracy
+
+soak: $(STAMP)test
+	$(BIN)/python -m benchmarks.soak
 
 lint: $(STAMP)test
 	$(BIN)/ruff check .
@@ -49,6 +53,15 @@ chromium:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
 	  else \
 	    echo "No Chromium: the browser tests will be skipped. To run them: apt-get install chromium"; \
+	  fi; }
+
+# The tests of the archive start a PostgreSQL server of their own, from Debian's binaries.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
+	  else \
+	    echo "No PostgreSQL: its tests will be skipped. To run them: apt-get install postgresql"; \
 	  fi; }
 
 clean:

@@ -1,4 +1,4 @@
-"""The command line: `goodman-live reduce | replay | live | simulate | info | demo`.
+"""The command line: `goodman-live reduce | live | index | info | lamps | replay | simulate | ...`.
 
 Results go to the standard output, a line each; progress, warnings and errors to the
 standard error. The exit code is 0 when all went well, 1 when something failed, 2 for
@@ -18,7 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from .errors import GoodmanError
 if TYPE_CHECKING:
     from .engine import Finished
     from .metadata import FrameInfo
+    from .people import People, Proposal, Token
+    from .pool import ClusterPool, WorkerPool
     from .recipes import ReductionSettings
 
 DEFAULT_PORT = 8866
@@ -81,11 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         _add_reduce,
         _add_live,
+        _add_index,
         _add_info,
+        _add_lamps,
         _add_replay,
         _add_simulate,
         _add_demo,
         _add_benchmark,
+        _add_latency,
+        _add_people,
     ):
         add(commands)
     return parser
@@ -103,6 +110,19 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--jobs", type=_at_least(1), metavar="N", help="worker processes (default: one per core)"
+    )
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="let the workers of a Dask cluster do the work, such as tcp://host:8786; they must "
+        "see the files under the same paths",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_at_least(1.0),
+        metavar="SECONDS",
+        help="a worker that takes longer for one frame is ended, and the frame tried once more "
+        "(default: 300)",
     )
 
 
@@ -138,13 +158,7 @@ def _add_live(commands) -> None:
     parser.add_argument(
         "--incoming", type=Path, required=True, metavar="DIR", help="folder that frames come to"
     )
-    parser.add_argument(
-        "--archive",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder of raw frames, products and index; made if absent",
-    )
+    _add_archive_options(parser)
     parser.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help=f"of the page (default: {DEFAULT_PORT})"
     )
@@ -155,6 +169,45 @@ def _add_live(commands) -> None:
         help="look at the incoming folder twice a second: for network file systems",
     )
     _add_engine_options(parser)
+
+
+def _add_archive_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of raw frames, products and index; made if absent",
+    )
+    _add_database_option(parser)
+
+
+def _add_database_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="PostgreSQL database of the index, postgresql://user@host/name (default: "
+        "GOODMAN_LIVE_DATABASE in the environment, else SQLite inside the archive)",
+    )
+
+
+def _add_index(commands) -> None:
+    parser = _command(
+        commands,
+        "index",
+        _index,
+        "Rebuild the index of an archive from the headers of its files.",
+        "Nothing but the index is written. Prints a line for each night, and for each file that "
+        "cannot be indexed, with the reason.",
+    )
+    parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="folder of nights")
+    parser.add_argument(
+        "--jobs",
+        type=_at_least(1),
+        metavar="N",
+        help="processes that read headers (default: one per core)",
+    )
+    _add_database_option(parser)
 
 
 def _add_info(commands) -> None:
@@ -172,6 +225,36 @@ def _add_info(commands) -> None:
         metavar="DIR",
         help="folder to look for calibrations in (default: that of the file)",
     )
+
+
+def _add_lamps(commands) -> None:
+    parser = _command(
+        commands,
+        "lamps",
+        None,
+        "Keep a library of calibrated arcs, the second opinion on wavelengths.",
+        "Arcs of the same grating, angles and lamps are compared with those of the library, which "
+        "also helps where an arc shows too few lines. Every reduction looks into the folder that "
+        "the variable GOODMAN_LIVE_LAMPS names, by default one in your own data.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, run, help_line, more in (
+        (
+            "add",
+            _add_lamp,
+            "Take an arc into the library.",
+            "An arc spectrum that was calibrated here (wec..._ws_1.fits), a raw arc, which is "
+            "reduced first, or an arc of goodman-pipeline's library. The file is only read.",
+        ),
+        ("list", _list_lamps, "List the arcs of the library.", "A line each."),
+        ("remove", _remove_lamp, "Take an arc out of the library.", "By its name in the list."),
+    ):
+        action = _command(actions, name, run, help_line, more)
+        if name == "add":
+            action.add_argument("file", type=Path, nargs="+", metavar="FILE", help="an arc")
+        if name == "remove":
+            action.add_argument("name", metavar="NAME", help="as the list says it")
+        action.add_argument("--library", type=Path, metavar="DIR", help="another library")
 
 
 def _add_replay(commands) -> None:
@@ -272,12 +355,174 @@ def _add_benchmark(commands) -> None:
         "benchmark",
         _benchmark,
         "Measure how fast and how frugal a reduction is on this machine.",
-        "On simulated frames, beside a plain astroscrappy.detect_cosmics of the same frame.",
+        "On simulated frames, beside a plain astroscrappy.detect_cosmics of the same frame, and "
+        "ccdproc.combine of the same frames.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--quick", action="store_true", help="leave out the combining of frames")
+    parser.add_argument(
+        "--biases",
+        type=Path,
+        nargs="*",
+        default=(),
+        metavar="FILE",
+        help="real bias frames to be combined in place of as many simulated ones",
+    )
     parser.add_argument(
         "--repeats", type=_at_least(1), default=3, metavar="N", help="best of N runs (default: 3)"
     )
+
+
+def _add_latency(commands) -> None:
+    parser = _command(
+        commands,
+        "latency",
+        _latency,
+        "Tell how long reductions took, step by step.",
+        "Half of them took no longer than p50, all but one in twenty no longer than p95; the "
+        "total, of frames that came while the engine ran, is from the last byte of the file to the "
+        "product in the index.",
+    )
+    parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="folder of nights")
+    parser.add_argument(
+        "--jobs",
+        type=_at_least(1),
+        metavar="N",
+        help="processes that read headers (default: one per core)",
+    )
+    _add_database_option(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--last",
+        type=_at_least(1),
+        default=1000,
+        metavar="N",
+        help="look at the newest N runs (default: 1000)",
+    )
+
+
+def _add_people(commands) -> None:
+    parser = _command(
+        commands,
+        "people",
+        None,
+        "Keep users, proposals and who works on them.",
+        "Whoever may write to the database of an archive may do all of this. Mails are written to "
+        "ARCHIVE/mail, unless GOODMAN_LIVE_MAIL names a server, such as smtp://localhost:25 or "
+        "smtp+starttls://user:password@host:587; links in them lead to GOODMAN_LIVE_SITE.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for add in (
+        _add_people_import,
+        _add_people_add_user,
+        _add_people_add_proposal,
+        _add_people_list,
+        _add_people_reset_password,
+        _add_people_token,
+    ):
+        _add_archive_options(add(actions))
+
+
+def _add_people_import(actions) -> argparse.ArgumentParser:
+    parser = _command(
+        actions,
+        "import",
+        _import_people,
+        "Register a semester's proposals, PIs and collaborators, and invite them.",
+        "Tells what would change; with --yes, does it. The file is CSV in UTF-8 with the columns "
+        "soar_id, pi_email, pi_first_name, pi_last_name, partner, semester, title, abstract, "
+        "collaborators; the last has addresses separated by semicolons. Nothing is done if a row "
+        "is bad; nobody is taken out; done twice, it changes nothing.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.csv", help="a row for each proposal")
+    parser.add_argument("--yes", action="store_true", help="do it")
+    return parser
+
+
+def _add_people_add_user(actions) -> argparse.ArgumentParser:
+    parser = _command(
+        actions, "add-user", _add_user, "Add a user and send the invitation.", "Also staff."
+    )
+    parser.add_argument("email", metavar="EMAIL")
+    parser.add_argument("--username", default="", help="default: as in the address")
+    for name in ("first-name", "last-name"):
+        parser.add_argument(f"--{name}", default="", metavar="NAME")
+    parser.add_argument("--partner", default="OTHER", help="such as NOIRLAB (default: OTHER)")
+    parser.add_argument("--staff", action="store_true", help="may see and manage everything")
+    parser.add_argument("--superuser", action="store_true", help="may also make others staff")
+    _add_print_link(parser)
+    return parser
+
+
+def _add_people_add_proposal(actions) -> argparse.ArgumentParser:
+    parser = _command(
+        actions,
+        "add-proposal",
+        _add_proposal,
+        "Add a proposal.",
+        "Frames belong to it that have its SOAR id in PROPID or PROPOSAL.",
+    )
+    parser.add_argument(
+        "soar_id",
+        nargs="?",
+        metavar="SOAR_ID",
+        help="such as SOAR2026B-012 (default: the next one of this semester)",
+    )
+    parser.add_argument(
+        "--pi", required=True, metavar="NAME", help="user name or address of the PI"
+    )
+    parser.add_argument("--semester", default="", help="such as 2026B (default: as in the SOAR id)")
+    for name in ("title", "abstract"):
+        parser.add_argument(f"--{name}", default="", metavar="TEXT")
+    parser.add_argument(
+        "--collaborator", action="append", default=[], metavar="EMAIL", help="may be repeated"
+    )
+    return parser
+
+
+def _add_people_list(actions) -> argparse.ArgumentParser:
+    help_line = "List proposals with who works on them, and users."
+    return _command(actions, "list", _list_people, help_line, "A line each.")
+
+
+def _add_people_reset_password(actions) -> argparse.ArgumentParser:
+    parser = _command(
+        actions,
+        "reset-password",
+        _reset_password,
+        "Send a user a link that sets a new password.",
+        "The old password holds until it is used.",
+    )
+    parser.add_argument("name", metavar="NAME", help="user name or address")
+    _add_print_link(parser)
+    return parser
+
+
+def _add_print_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--print-link", action="store_true", help="print the link, and send no mail"
+    )
+
+
+def _add_people_token(actions) -> argparse.ArgumentParser:
+    parser = _command(
+        actions,
+        "token",
+        _token,
+        "Make a key with which a user's programs sign in, and print it once.",
+        "Or list the tokens of a user, or revoke one.",
+    )
+    parser.add_argument("name", metavar="NAME", help="user name or address")
+    parser.add_argument("--label", default="", help="what it is for")
+    parser.add_argument(
+        "--days", type=_at_least(0.0), metavar="N", help="how long it holds (default: for ever)"
+    )
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument("--list", action="store_true", help="list the user's tokens instead")
+    others.add_argument(
+        "--revoke", metavar="PREFIX", help="revoke the one whose key begins like this"
+    )
+    return parser
 
 
 def _at_least(minimum: float):
@@ -348,7 +593,6 @@ def _reduce(options: argparse.Namespace) -> int:
     if not paths:
         raise GoodmanError(f"NIGHT must hold raw frames; no file in {night} has a name like one.")
     settings = _read_settings(options.settings)
-    jobs = min(options.jobs or os.cpu_count() or 1, len(paths))
     _writable_folder(output, "--output")
     start, last = time.monotonic(), {}
     with tempfile.TemporaryDirectory(prefix="goodman-live-") as scratch:
@@ -356,7 +600,8 @@ def _reduce(options: argparse.Namespace) -> int:
         with (
             contextlib.closing(archive),
             _Progress() as progress,
-            Engine(archive, settings, jobs=jobs, rebuild_seconds=0.0) as engine,
+            _workers(options, len(paths)) as pool,
+            Engine(archive, settings, pool, rebuild_seconds=0.0) as engine,
         ):
             for finished in engine.reduce(paths):
                 last[finished.kind, finished.name] = finished
@@ -365,6 +610,17 @@ def _reduce(options: argparse.Namespace) -> int:
                 progress.show(engine.n_to_do)
     seconds = time.monotonic() - start
     return _summary(list(last.values()), seconds)
+
+
+def _workers(options: argparse.Namespace, at_most: int | None = None) -> WorkerPool | ClusterPool:
+    """The workers that the options ask for."""
+    from .pool import LIMIT_SECONDS, ClusterPool, WorkerPool
+
+    limit_seconds = options.timeout or LIMIT_SECONDS
+    if options.dask:
+        return ClusterPool(options.dask, limit_seconds)
+    n_jobs = options.jobs or os.cpu_count() or 1
+    return WorkerPool(min(n_jobs, at_most or n_jobs), limit_seconds)
 
 
 def _say_finished(finished: Finished) -> None:
@@ -427,9 +683,22 @@ def _live(options: argparse.Namespace) -> int:
     _refuse_taken(port)
     stop = _stopped_by_signals()
     _run_live(
-        incoming, options.archive, stop, settings, jobs=options.jobs, port=port, poll=options.poll
+        incoming,
+        options.archive,
+        stop,
+        settings,
+        database=_database(options),
+        workers=partial(_workers, options),
+        port=port,
+        poll=options.poll,
     )
     return 0
+
+
+def _database(options: argparse.Namespace) -> str | None:
+    from .catalog import environment_url
+
+    return options.database or environment_url()
 
 
 def _refuse_taken(port: int | None) -> None:
@@ -454,7 +723,8 @@ def _run_live(
     stop: threading.Event,
     settings: ReductionSettings,
     *,
-    jobs: int | None = None,
+    database: str | None = None,
+    workers: Callable[[], WorkerPool | ClusterPool] | None = None,
     port: int | None = None,
     poll: bool = False,
 ) -> None:
@@ -466,9 +736,10 @@ def _run_live(
     ):
         raise GoodmanError("--incoming and --archive must be folders apart, not one in the other.")
     with (
-        contextlib.closing(Archive(root)) as archive,
-        Engine(archive, settings, jobs=jobs) as engine,
-        _dashboard(root, port, stop),
+        contextlib.closing(Archive(root, database)) as archive,
+        workers() if workers else contextlib.nullcontext() as pool,
+        Engine(archive, settings, pool) as engine,
+        _dashboard(root, database, port, stop),
     ):
         say(f"Watching {incoming}. Ctrl-C ends.")
         for finished in engine.live(incoming, stop, force_polling=poll):
@@ -477,16 +748,22 @@ def _run_live(
 
 
 @contextlib.contextmanager
-def _dashboard(root: Path, port: int | None, stop: threading.Event) -> Iterator[None]:
+def _dashboard(
+    root: Path, database: str | None, port: int | None, stop: threading.Event
+) -> Iterator[None]:
     """The page's server as a child, which ends with us."""
     if port is None:
         yield
         return
     command = [sys.executable, "-m", "goodman_live.dashboard"]
     command += ["--archive", str(root.resolve()), "--port", str(port), "--until-input-ends"]
+    # A URL may hold a password, which others would see among the arguments.
+    environment = os.environ | {"GOODMAN_LIVE_DATABASE": database or ""}
     # In a session of its own: Ctrl-C is for us, and we end it in good order. If we are killed,
     # the pipe to it ends, and it with it.
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, start_new_session=True, env=environment
+    )
     threading.Thread(target=_tell_of_end, args=(child, stop), daemon=True).start()
     try:
         yield
@@ -509,6 +786,205 @@ def _end(child: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+# lamps
+
+
+def _add_lamp(options: argparse.Namespace) -> int:
+    from . import lamps
+
+    folder = _writable_folder(lamps.library_folder(options.library), "--library")
+    n_refused = 0
+    for path in options.file:
+        try:
+            say(f"{lamps.add_to_library(path, folder).name}  from {path.name}")
+        except GoodmanError as error:
+            n_refused += 1
+            complain(str(error))
+    return 1 if n_refused else 0
+
+
+def _list_lamps(options: argparse.Namespace) -> int:
+    from . import lamps
+
+    folder = lamps.library_folder(options.library)
+    for arc in lamps.read_library(folder):
+        say(
+            f"{arc.name}  {arc.lines} lines/mm, {arc.wavelength[0]:.0f}-{arc.wavelength[-1]:.0f} "
+            f"Angstrom, {'+'.join(arc.lamps)}, slit {arc.slit}, {arc.date[:10]}, from {arc.origin}"
+        )
+    return 0
+
+
+def _remove_lamp(options: argparse.Namespace) -> int:
+    from . import lamps
+
+    lamps.remove_from_library(options.name, lamps.library_folder(options.library))
+    return 0
+
+
+# index
+
+
+def _index(options: argparse.Namespace) -> int:
+    root = _existing_folder(options.archive, "ARCHIVE")
+    from .catalog import Archive
+    from .catalog.index import index_archive
+
+    start, n_files, n_problems = time.monotonic(), 0, 0
+    with contextlib.closing(Archive(root, _database(options))) as archive:
+        for night in index_archive(archive, options.jobs or os.cpu_count() or 1):
+            for problem in night.problems:
+                say(f"{night.night}  {problem}")
+            say(f"{night.night}  {night.n_raw} raw frames, {night.n_products} products")
+            n_files += night.n_raw + night.n_products
+            n_problems += len(night.problems)
+    seconds = time.monotonic() - start
+    say(f"{n_files} files indexed, {n_problems} problems; {seconds:.1f} s.")
+    return 1 if n_problems else 0
+
+
+# people
+
+
+@contextlib.contextmanager
+def _people(options: argparse.Namespace) -> Iterator[People]:
+    root = _existing_folder(options.archive, "--archive")
+    from .catalog import Archive
+    from .people import People
+
+    with (
+        contextlib.closing(Archive(root, _database(options))) as archive,
+        contextlib.closing(People.of(archive)) as people,
+    ):
+        yield people
+
+
+def _import_people(options: argparse.Namespace) -> int:
+    from .people import roster
+
+    with _people(options) as people:
+        rows = roster.read_roster(options.file)
+        told = roster.register(people, rows, dry=not options.yes)
+        for change in told.changes:
+            say(change)
+        if not options.yes:
+            for email in told.names.values():
+                say(f"an invitation to {email}")
+            say(f"{len(rows)} proposals read, nothing done yet: --yes does it.")
+            return 0
+        problems = roster.send_invitations(people, told)
+    for problem in problems:
+        complain(problem)
+    n_sent = len(told.to_invite) - len(problems)
+    say(f"{len(rows)} proposals read, {len(told.changes)} changes, {n_sent} invitations sent.")
+    return 1 if problems else 0
+
+
+def _add_user(options: argparse.Namespace) -> int:
+    with _people(options) as people:
+        user = people.add_user(
+            options.email,
+            username=options.username,
+            first_name=options.first_name,
+            last_name=options.last_name,
+            partner=options.partner,
+            is_staff=options.staff,
+            is_superuser=options.superuser,
+        )
+        say(f"{user.username}  {user.full_name} <{user.email}>")
+        if options.print_link:
+            say(people.link_address(people.link(user.id)))
+            return 0
+        people.invite(user.id)
+    return 0
+
+
+def _add_proposal(options: argparse.Namespace) -> int:
+    problems = []
+    with _people(options) as people:
+        pi = people.find_user(options.pi)
+        soar_id = options.soar_id or people.next_soar_id(options.semester)
+        values = {name: getattr(options, name) for name in ("semester", "title", "abstract")}
+        people.add_proposal(soar_id, pi=pi.id, **values)
+        for email in options.collaborator:
+            added = people.add_collaborator(soar_id, email, pi.full_name)
+            problems += [added.problem] if added.problem else []
+        _say_proposal(people.proposal(soar_id))
+    for problem in problems:
+        complain(problem)
+    return 1 if problems else 0
+
+
+def _list_people(options: argparse.Namespace) -> int:
+    with _people(options) as people:
+        for proposal in people.proposals():
+            _say_proposal(proposal)
+        for user in people.users(limit=1_000_000):
+            roles = [
+                word
+                for word, holds in (
+                    ("superuser", user.is_superuser),
+                    ("staff", user.is_staff and not user.is_superuser),
+                    ("not active", not user.is_active),
+                )
+                if holds
+            ]
+            seen = f"last seen {user.last_login[:10]}" if user.last_login else "never seen"
+            about = ", ".join([user.partner, *roles, seen])
+            say(f"{user.username}  {user.full_name} <{user.email}>, {about}")
+    return 0
+
+
+def _say_proposal(proposal: Proposal) -> None:
+    pi = proposal.pi.username if proposal.pi else "nobody"
+    others = ", ".join(user.username for user in proposal.collaborators)
+    say(f"{proposal.soar_id}  PI {pi}{', with ' if others else ''}{others}: {proposal.title}")
+
+
+def _reset_password(options: argparse.Namespace) -> int:
+    with _people(options) as people:
+        user = people.find_user(options.name)
+        if options.print_link:
+            say(people.link_address(people.link(user.id)))
+        else:
+            people.send_reset(user.id)
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    with _people(options) as people:
+        user = people.find_user(options.name)
+        if not options.list and options.revoke is None:
+            say(people.add_token(user.id, options.label, options.days)[1])
+            return 0
+        tokens = people.tokens(user.id)
+        if options.list:
+            for token in tokens:
+                say(_about_token(token))
+            return 0
+        for token in _tokens_like(options.revoke, tokens):
+            people.revoke_token(token.id)
+            say(f"{token.prefix}...  revoked")
+    return 0
+
+
+def _tokens_like(beginning: str, tokens: list[Token]) -> list[Token]:
+    found = [t for t in tokens if not t.revoked and beginning[:8] == t.prefix]
+    if not found:
+        raise GoodmanError(
+            f"PREFIX must be the first 8 letters of a token that holds; {beginning[:8]!r} is none."
+        )
+    return found
+
+
+def _about_token(token: Token) -> str:
+    parts = [token.label or "no label", f"made {token.created[:10]}"]
+    for what in ("last_used", "expires", "revoked"):
+        moment = getattr(token, what)
+        parts += [f"{what.replace('_', ' ')} {moment[:10]}"] if moment else []
+    return f"{token.prefix}...  {', '.join(parts)}"
 
 
 # replay, simulate, demo
@@ -575,8 +1051,31 @@ def _benchmark(options: argparse.Namespace) -> int:
 
     from . import benchmark
 
-    results = benchmark.run(options.repeats)
-    say(json.dumps(results, indent=2) if options.json else benchmark.as_table(results))
+    chain = benchmark.run(options.repeats)
+    stacks = {} if options.quick else benchmark.run_masters(options.repeats, options.biases)
+    if options.json:
+        say(json.dumps(chain | stacks, indent=2))
+        return 0
+    say("\n\n".join(benchmark.as_table(part) for part in (chain, stacks) if part))
+    if stacks and not any("ccdproc" in key for figures in stacks.values() for key in figures):
+        say("ccdproc is not installed, so there is nothing to compare the masters with.")
+    return 0
+
+
+def _latency(options: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from . import latency
+    from .catalog import Archive
+
+    _existing_folder(options.archive, "ARCHIVE")
+    with contextlib.closing(Archive(options.archive, _database(options))) as archive:
+        found = latency.summarise(archive.runs(limit=options.last))
+    if options.json:
+        say(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
+    else:
+        say(latency.as_table(found) or "No runs yet.")
     return 0
 
 
@@ -693,7 +1192,7 @@ def _chosen(kind: str, info: FrameInfo, others: list[FrameInfo]) -> list[FrameIn
     from . import calibrations
 
     if kind == "arc":
-        return calibrations.choose_group(kind, info, others)
+        return calibrations.choose_arcs(info, others)
     best = calibrations.choose(kind, info, others)
     return [o for o in others if best and calibrations.same_group(kind, best, o)]
 

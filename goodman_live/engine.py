@@ -4,24 +4,26 @@ One mechanism for both. Frames are indexed, the planner says what is to do, work
 processes do it, products and states are indexed again. What is already done by the same
 plan is not done again, so a restart catches up by itself. Raw frames are copied,
 never moved and never changed.
+
+A frame whose worker dies or hangs is tried once more. What fails because a disk is full or
+out of reach is tried again later, and a database that is away is waited for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import logging
-import multiprocessing
 import os
 import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,9 +32,11 @@ from .catalog import MASTER, REDUCED, Archive, FileRow
 from .errors import FrameError, GoodmanError
 from .history import stem
 from .metadata import FrameInfo
+from .patience import Again, PatientArchive
 from .planning import Frame, Group, Planner, Step
+from .pool import ClusterPool, WorkerLost, WorkerPool
 from .recipes import ReductionSettings
-from .watch import Arrival, Stop, watch_folder
+from .watch import STALLED_SECONDS, Arrival, Stop, files_below, look_at, watch_folder
 
 REBUILD_SECONDS = 20.0
 LOOK_BACK = timedelta(days=30)
@@ -57,8 +61,36 @@ class Finished:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Running:
+    """A step that a worker is at: the frame's or master's name, what for, since when [UT]."""
+
+    name: str
+    task: str
+    since: datetime
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Status:
+    """What an engine is at: how many steps wait, by urgency, and what runs."""
+
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    running: tuple[Running, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A step at a worker, since when by the monotonic clock, and the number of its row."""
+
+    step: Step
+    told: Running
+    started: float
+    number: int
+
+
 class Engine:
-    """Reduces the frames of one archive; a context manager that owns its worker processes.
+    """Reduces the frames of one archive; a context manager that waits for what runs.
 
     Parameters
     ----------
@@ -66,32 +98,33 @@ class Engine:
         Where products go and what is known of all files.
     settings
         Reduction settings for all frames; the defaults if None.
-    jobs
-        Number of worker processes; as many as there are cores if None.
+    pool
+        The workers, which stay; if None, processes for this engine, as many as there are cores.
     rebuild_seconds
         A master is made again once no frame of its group has come for so long.
-    make_executor
-        Makes the executor; by default a pool of processes that share nothing with this one.
+    stalled_seconds
+        An incomplete file that has not grown for so long is told as a problem.
     """
 
     def __init__(
         self,
         archive: Archive,
         settings: ReductionSettings | None = None,
+        pool: WorkerPool | ClusterPool | None = None,
         *,
-        jobs: int | None = None,
         rebuild_seconds: float = REBUILD_SECONDS,
-        make_executor: Callable[[int], Executor] | None = None,
+        stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
-        self.archive = archive
+        self.archive = PatientArchive(archive)
         self.settings = settings or ReductionSettings()
-        self.jobs = jobs or os.cpu_count() or 1
-        if self.jobs < 1:
-            raise ValueError(f"jobs must be at least 1, not {self.jobs}")
-        self._make_executor = make_executor or process_pool
+        self.status = Status()
+        self._pool = pool or WorkerPool(os.cpu_count() or 1)
+        self._owns_pool = pool is None
+        self._stalled_seconds = stalled_seconds
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
-        self._running: dict[Future, tuple[Step, Executor]] = {}
-        self._suspects: list[Step] = []
+        self._running: dict[Future, _Run] = {}
+        self._refused: Again[Path] = Again()
+        self._postponed: Again[Frame | Group] = Again()
         self._nights: set[str] = set()
         self._stems: dict[tuple[str, str], int] = {}
         masters = {self._relative(self.archive.path(row)) for row in self._standing_masters()}
@@ -101,7 +134,6 @@ class Engine:
             masters=masters,
             rebuild_seconds=rebuild_seconds,
         )
-        self._pool = self._new_pool()
 
     def __enter__(self) -> Engine:
         return self
@@ -110,8 +142,10 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """End the workers; what they are at is finished, or done again at the next start."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Wait until the workers have finished what they are at; end them if they are ours."""
+        wait(self._running)
+        if self._owns_pool:
+            self._pool.shutdown()
 
     @property
     def n_to_do(self) -> int:
@@ -127,7 +161,7 @@ class Engine:
         the reason.
         """
         for path in paths:
-            yield from self._index_in_place(Path(path))
+            yield from self._index_in_place(Path(path).absolute())
         while True:
             self._submit(all_blocked=True)
             if not self._running:
@@ -165,11 +199,14 @@ class Engine:
         GoodmanError
             If the folder cannot be watched, or another engine works on the archive.
         """
+        self.archive.stop = stop
         with _only_one(self.archive.root):
             _remove_torn(self.archive.root)
             yield from self._live(incoming, stop, force_polling)
 
     def _live(self, incoming: Path, stop: Stop, force_polling: bool) -> Iterator[Finished]:
+        for run in self.archive.unfinished_runs():
+            self.archive.finish_run(run.id, "failed", "The engine ended before this did.")
         newest = self.archive.frames(limit=1, calibrations=None)
         if newest:
             yield from self._load(newest[0].night)
@@ -178,45 +215,75 @@ class Engine:
         )
         watcher.start()
         while not stop.is_set():
+            self._try_again()
             self._submit(provisional=True)
             with contextlib.suppress(queue.Empty):
                 yield from self._handle(self._inbox.get(timeout=_IDLE_SECONDS))
         watcher.join()
+        while self._running:
+            yield from self._handle(self._inbox.get())
 
     def _receive(self, incoming: Path, stop: Stop, force_polling: bool) -> None:
         """Runs in the watcher's thread: archives what comes and puts it into the inbox."""
         try:
-            for arrival in watch_folder(incoming, stop, force_polling=force_polling):
+            for arrival in watch_folder(
+                incoming, stop, stalled_seconds=self._stalled_seconds, force_polling=force_polling
+            ):
                 self._inbox.put(self._receive_one(arrival))
         except Exception as error:
             # Raised again in the engine's own thread, by `_handle`.
             self._inbox.put(error)
 
     def _receive_one(self, arrival: Arrival) -> _Received:
-        message, path = arrival.problem, arrival.path
-        if not message:
-            try:
-                archived, info = archive_raw(self.archive, path)
-                row = self.archive.find(archived) or self.archive.add_raw(archived, info)
-                self.archive.forget_unreadable(path)
-                return _Received(arrival, row, archived, info)
-            except FrameError as error:
-                message = str(error)
-            except OSError as error:
-                message = f"{path.name} cannot be archived: {error.strerror or error}."
-        return _Received(arrival, message=message)
+        path = arrival.path
+        if arrival.problem:
+            return _Received(arrival, message=arrival.problem, is_passing=arrival.is_passing)
+        try:
+            archived, info = archive_raw(self.archive, path, trust_times=not arrival.waited)
+            row = self.archive.find(archived) or self.archive.add_raw(archived, info)
+            self.archive.forget_unreadable(path)
+            return _Received(arrival, row, archived, info)
+        except FrameError as error:
+            return _Received(arrival, message=str(error), is_passing=work.is_passing(error))
+        except OSError as error:
+            message = f"{path.name} cannot be archived: {error.strerror or error}."
+            return _Received(arrival, message=message, is_passing=True)
+
+    def _try_again(self) -> None:
+        """Try what failed for a reason that may be over."""
+        for path in self._refused.take_due():
+            arrival = look_at(path)
+            if arrival is not None:
+                self._inbox.put(self._receive_one(arrival))
+        for item in self._postponed.take_due():
+            self.planner.try_again(item)
 
     def _load(self, night: str) -> Iterator[Finished]:
         """Take in what the index knows of a night and the days about it."""
         if not night or night in self._nights:
             return
         self._nights.add(night)
+        self._index_forgotten(night)
         middle = datetime.strptime(night, "%Y%m%d").replace(tzinfo=UTC)
         first, last = (f"{middle + side * LOOK_BACK:%Y%m%d}" for side in (-1, 1))
         for raw in sorted(self.archive.raw_frames((first, last)), key=lambda raw: raw.row.id):
             if raw.row.id not in self.planner.frames:
                 path = self.archive.path(raw.row)
                 yield from self._take(raw.row, path, raw.info, raw.plan)
+
+    def _index_forgotten(self, night: str) -> None:
+        """Index raw frames that an engine was killed over between copying and indexing."""
+        for path in files_below(self.archive.folder(night, "RAW")):
+            if self.archive.find(path) is None:
+                with contextlib.suppress(FrameError):
+                    self.archive.add_raw(path, io.read_info(path))
+
+    def _remove_orphans(self, row: FileRow) -> None:
+        """Remove what an engine was killed over between writing and indexing, of one frame."""
+        pattern = f"*_{glob.escape(stem(row.file_name))}*"
+        for path in self.archive.folder(row.night, "REDUCED").glob(pattern):
+            if self.archive.find(path) is None and _raw_name_of(path) == row.file_name:
+                path.unlink()
 
     # Frames come
 
@@ -229,6 +296,8 @@ class Engine:
         arrival: Arrival | None = None,
     ) -> Iterator[Finished]:
         """Hand an indexed raw frame to the planner."""
+        if row.state == "reducing":
+            self._remove_orphans(row)
         frame = Frame(
             row.id,
             path,
@@ -240,6 +309,7 @@ class Engine:
         if arrival is not None:
             frame.fresh = arrival.waited
             frame.complete_at = arrival.complete_at if arrival.waited else None
+            frame.arrived = arrival.arrived if arrival.waited else None
         if plan and frame.task == "arc":
             frame.product = self._standing_product(row)
         self.planner.add(frame)
@@ -287,29 +357,31 @@ class Engine:
     # Work
 
     def _submit(self, *, provisional: bool = False, all_blocked: bool = False) -> None:
-        """Keep the workers busy with what is most urgent.
-
-        After a worker died nobody knows by which frame: the suspects are then tried one by one.
-        """
-        if self._suspects and not self._running:
-            self._start(self._suspects[0])
-        while len(self._running) < self.jobs and not self._suspects:
+        """Keep the workers busy with what is most urgent, and never give them more."""
+        while len(self._running) < self._pool.size:
             stuck = all_blocked and not self._running
             step = self.planner.next_step(provisional=provisional, all_blocked=stuck)
             if step is None:
-                return
-            if isinstance(step.item, Frame):
-                self.archive.set_state(step.item.id, "reducing")
+                break
             self._start(step)
+        self._tell_status()
 
-    def _start(self, step: Step) -> None:
-        try:
-            future = self._pool.submit(work.run, self._job(step))
-        except BrokenProcessPool:  # a worker died while it had nothing to do
-            self._pool = self._new_pool()
-            future = self._pool.submit(work.run, self._job(step))
-        self._running[future] = step, self._pool
+    def _start(self, step: Step, attempt: int = 1) -> None:
+        item, frame_id, name = step.item, None, ""
+        if isinstance(item, Frame):
+            frame_id, name = item.id, item.path.name
+            self.archive.set_state(frame_id, "reducing")
+        future = self._pool.submit(work.run, self._job(step))
+        told = Running(name or Path(item.master).name, step.task, datetime.now(UTC), attempt)
+        started, changed = time.monotonic(), self.settings.changed()
+        row = self.archive.start_run(frame_id, step.task, step.plan, changed)
+        self._running[future] = _Run(step, told, started, row.id)
         future.add_done_callback(self._inbox.put)
+
+    def _tell_status(self) -> None:
+        """Renew what any thread may read."""
+        running = tuple(run.told for run in self._running.values())
+        self.status = Status(self.planner.waiting, running)
 
     def _job(self, step: Step) -> work.Job:
         item, root = step.item, self.archive.root
@@ -334,13 +406,8 @@ class Engine:
             arcs=tuple(root / name for name in step.arcs),
             suffix=suffix,
             complete_at=complete_at,
+            plan=step.plan,
         )
-
-    def _new_pool(self) -> Executor:
-        pool = self._make_executor(self.jobs)
-        for _ in range(self.jobs):
-            pool.submit(work.wake)
-        return pool
 
     def _handle(self, message: object) -> Iterator[Finished]:
         """React to what came into the inbox."""
@@ -349,21 +416,22 @@ class Engine:
         if isinstance(message, _Received):
             yield from self._handle_received(message)
         elif message in self._running:
-            step, pool = self._running.pop(message)
+            run = self._running.pop(message)
             error = message.exception()
-            if isinstance(error, BrokenProcessPool):
-                yield from self._after_death(step, pool)
+            if isinstance(error, WorkerLost):
+                yield from self._after_loss(run, error)
             elif error is not None:
                 raise error
             else:
-                if step in self._suspects:
-                    self._suspects.remove(step)
-                yield self._finish(step, message.result())
+                yield self._finish(run, message.result())
 
     def _handle_received(self, received: _Received) -> Iterator[Finished]:
         if received.row is None:
+            if received.is_passing:
+                self._refused.add(received.arrival.path)
             yield self._refuse(received.arrival.path, received.message)
             return
+        self._refused.forget(received.arrival.path)
         yield from self._load(received.row.night)
         frame = self.planner.frames.get(received.row.id)
         if frame is None:
@@ -372,57 +440,65 @@ class Engine:
         elif received.arrival.waited and not frame.recorded:
             frame.fresh = True
             frame.complete_at = frame.complete_at or received.arrival.complete_at
+            frame.arrived = frame.arrived or received.arrival.arrived
 
-    def _after_death(self, step: Step, pool: Executor) -> Iterator[Finished]:
-        """A worker died: all that ran are suspects; one that dies alone is to blame."""
-        if step in self._suspects:
-            self._suspects.remove(step)
-            name = step.frames[0].path.name
-            error = f"{name} could not be reduced: its worker process died, twice."
-            yield self._finish(step, work.Outcome(error=error))
+    def _after_loss(self, run: _Run, error: WorkerLost) -> Iterator[Finished]:
+        """A worker died or hung: its frame is tried once more."""
+        name = run.step.frames[0].path.name
+        if run.told.attempt == 1 and not error.was_retried:
+            _log.warning("%s: %s; it is tried once more.", name, error)
+            self.archive.finish_run(run.number, "failed", f"{error}.")
+            self._start(run.step, attempt=2)
         else:
-            self._suspects.append(step)
-        if pool is self._pool:
-            pool.shutdown(wait=False)
-            self._pool = self._new_pool()
+            message = f"{name} could not be reduced: {error}, more than once."
+            yield self._finish(run, work.Outcome(error=message))
 
     # Steps are done
 
-    def _finish(self, step: Step, outcome: work.Outcome) -> Finished:
+    def _finish(self, run: _Run, outcome: work.Outcome) -> Finished:
         if outcome.trace:
             _log.error("%s\n%s", outcome.error, outcome.trace)
         elif outcome.error:
             _log.warning(outcome.error)
-        if isinstance(step.item, Group):
-            return self._finish_master(step, outcome)
-        return self._finish_frame(step, outcome)
+        if outcome.is_passing:
+            self._postponed.add(run.step.item)
+        elif not outcome.error:
+            self._postponed.forget(run.step.item)
+        if isinstance(run.step.item, Group):
+            return self._finish_master(run, outcome)
+        return self._finish_frame(run, outcome)
 
-    def _finish_frame(self, step: Step, outcome: work.Outcome) -> Finished:
-        frame = step.item
-        message = outcome.error or " ".join(outcome.skipped)
-        state = "provisional" if outcome.skipped else "done"
-        if outcome.error:
-            state = "new" if outcome.lacks_calibration else "failed"
-        else:
-            self._index_products(frame, outcome, state, message)
+    def _finish_frame(self, run: _Run, outcome: work.Outcome) -> Finished:
+        step, frame = run.step, run.step.item
+        message, state = outcome.message, outcome.state
+        if outcome.lacks_calibration:
+            state = "new"
+        if not outcome.error:
+            self._index_products(frame, run.number, outcome, state, message)
         product = self._relative(outcome.products[0][0]) if outcome.products else ""
         self.planner.frame_done(step, failed=bool(outcome.error), product=product)
-        self.archive.set_state(frame.id, state, message, plan=step.plan)
-        if frame.complete_at is not None:
-            waited = time.time() - frame.complete_at
-            _log.info(
-                "%s: %s %.2f s after its file was complete, %.2f s of them in a worker",
-                frame.path.name,
-                state,
-                waited,
-                outcome.seconds,
-            )
-            frame.complete_at = None
+        plan = "" if outcome.is_passing else step.plan
+        self.archive.set_state(frame.id, state, message, plan=plan)
+        times = self._ledger(run, outcome, frame.arrived)
+        self.archive.finish_run(run.number, "failed" if outcome.error else state, message, times)
+        if frame.arrived is not None:
+            name, total = frame.path.name, times["total"]
+            _log.info("%s: %s %.2f s after its file was complete", name, state, total)
+            frame.arrived = None
         paths = tuple(path for path, _ in outcome.products)
         return Finished(frame.path.name, frame.info.kind, state, message, paths, outcome.seconds)
 
+    @staticmethod
+    def _ledger(run: _Run, outcome: work.Outcome, arrived: float | None) -> dict[str, float]:
+        """Seconds of each step; of a frame that just came also from its last byte on."""
+        now = time.monotonic()
+        times = {**outcome.times, "hand over": now - run.started - outcome.seconds}
+        if arrived is not None:
+            times = {"wait": run.started - arrived, **times, "total": now - arrived}
+        return times
+
     def _index_products(
-        self, frame: Frame, outcome: work.Outcome, state: str, message: str
+        self, frame: Frame, run_id: int, outcome: work.Outcome, state: str, message: str
     ) -> None:
         parent, kept = None, set()
         for path, data_type in outcome.products:
@@ -434,31 +510,43 @@ class Engine:
                 parent_id=parent,
                 state=state,
                 message=message,
+                run_id=run_id,
             )
             parent = parent or row.id
             kept.add(row.id)
-        # What an earlier plan made under another name is replaced by this.
+        # What an earlier plan made under another name is replaced by this; versions that somebody
+        # asked for stay.
         for row in self.archive.children(frame.id):
-            if row.id not in kept:
+            if row.id not in kept and row.version == 1:
                 self.archive.path(row).unlink(missing_ok=True)
                 self.archive.forget_product(row)
 
-    def _finish_master(self, step: Step, outcome: work.Outcome) -> Finished:
-        group, name = step.item, Path(step.item.master).name
+    def _finish_master(self, run: _Run, outcome: work.Outcome) -> Finished:
+        step, group, name = run.step, run.step.item, Path(run.step.item.master).name
+        failed = bool(outcome.error)
         bad = [frame for frame in step.frames if frame.path in outcome.bad]
         good = [frame for frame in step.frames if frame not in bad]
+        before = {frame: frame.recorded for frame in good}
+        plan = self.planner.master_done(step, failed=failed, bad=bad)
         for frame in bad:
-            self.archive.set_state(frame.id, "failed", outcome.bad[frame.path], plan=step.plan)
-        state, message = ("failed", outcome.error) if outcome.error else ("done", f"part of {name}")
-        if outcome.error and len(good) < self.planner.minimum(group.kind):
+            self.archive.set_state(frame.id, "failed", outcome.bad[frame.path])
+        state, message = ("failed", outcome.error) if failed else ("done", f"part of {name}")
+        if failed and len(good) < self.planner.minimum(group.kind):
             state = "new"  # nothing is wrong with these; more may come
-        for frame in good:
-            if frame.recorded != step.plan:
-                self.archive.set_state(frame.id, state, message, plan=step.plan)
-        info = group.info
         for path, _ in outcome.products:
-            self.archive.add_product(path, MASTER, info, original_id=None)
-        self.planner.master_done(step, failed=bool(outcome.error), bad=bad)
+            self.archive.add_product(
+                path,
+                MASTER,
+                group.info,
+                original_id=None,
+                normalisation=self.settings.flat_normalization if group.kind == "flat" else "",
+                run_id=run.number,
+            )
+        for frame in good:
+            if failed or before[frame] != plan:
+                self.archive.set_state(frame.id, state, message, plan=plan or None)
+        times = self._ledger(run, outcome, None)
+        self.archive.finish_run(run.number, "failed" if failed else "done", outcome.error, times)
         message = outcome.error or f"of {len(good)} frames"
         paths = tuple(path for path, _ in outcome.products)
         return Finished(name, group.kind, state, message, paths, outcome.seconds)
@@ -473,12 +561,7 @@ class _Received:
     path: Path | None = None
     info: FrameInfo | None = None
     message: str = ""
-
-
-def process_pool(jobs: int) -> Executor:
-    """Worker processes that start clean and load the recipes before there is work."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=work.start_worker)
+    is_passing: bool = False
 
 
 def _why_not(frame: Frame) -> str:
@@ -490,10 +573,16 @@ def _why_not(frame: Frame) -> str:
 @contextlib.contextmanager
 def _only_one(root: Path) -> Iterator[None]:
     """Refuse a second engine on one archive: each frame would be reduced twice."""
-    with (root / ".engine.lock").open("w") as lock:
+    try:
+        lock = (root / ".engine.lock").open("w")
+    except OSError as error:
+        raise GoodmanError(
+            f"The archive must be a folder that can be written to; {root} cannot: {error.strerror}."
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise GoodmanError(
                 f"The archive {root} must have one engine only; another one works on it."
             ) from None
@@ -506,15 +595,31 @@ def _remove_torn(root: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _raw_name_of(product: Path) -> str:
+    """Name of the raw frame of a product; '' if that cannot be read."""
+    try:
+        return str(io.read_header(product).get("GSP_ONAM", ""))
+    except FrameError:
+        return ""
+
+
 # Raw frames into the archive
 
 
-def archive_raw(archive: Archive, path: Path) -> tuple[Path, FrameInfo]:
+def archive_raw(
+    archive: Archive | PatientArchive, path: Path, *, trust_times: bool = False
+) -> tuple[Path, FrameInfo]:
     """Put a complete raw frame into the archive, unless it is there; its path there.
 
     The frame is copied, not linked: a link shares its bytes with the sender, whose next frame of
     this name may be written into them. Another frame of the same name and night gets the suffix
     '_2', '_3', ...
+
+    Parameters
+    ----------
+    trust_times
+        Take a file of the same name, size and time for the same, without reading it: after a
+        restart thousands are there already.
 
     Raises
     ------
@@ -529,7 +634,7 @@ def archive_raw(archive: Archive, path: Path) -> tuple[Path, FrameInfo]:
         name = path.name if number == 1 else f"{stem(path.name)}_{number}{ending}"
         target = folder / name
         if target.exists():
-            if is_same_file(path, target):
+            if is_same_file(path, target, trust_times=trust_times):
                 return target, info
         elif _place(path.resolve(), target):
             return target, info
@@ -538,14 +643,16 @@ def archive_raw(archive: Archive, path: Path) -> tuple[Path, FrameInfo]:
     )
 
 
-def is_same_file(a: Path, b: Path) -> bool:
-    """Whether two files have the same bytes: one file, or equal in size and SHA-256."""
+def is_same_file(a: Path, b: Path, *, trust_times: bool = False) -> bool:
+    """Whether two files have the same bytes: by SHA-256, or by size and time if trusted."""
     if a.samefile(b):
         return True
     left, right = a.stat(), b.stat()
     if left.st_size != right.st_size:
         return False
-    return left.st_mtime_ns == right.st_mtime_ns or _sha256(a) == _sha256(b)
+    if trust_times and left.st_mtime_ns == right.st_mtime_ns:
+        return True
+    return _sha256(a) == _sha256(b)
 
 
 def _sha256(path: Path) -> str:

@@ -2,19 +2,25 @@
 
 Every block ends by recording its step here: name, letter, settings that differ from
 the defaults, inputs by name. The `GSP_` keywords are those users of the field know.
+Each recorded step is also told to the logger `goodman_live.steps`, by which whoever runs the
+blocks can time them: the blocks themselves know no clock.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from astropy.io.fits import Header
 
 from . import __version__
 from .settings import Settings
+
+STEPS_LOGGER = "goodman_live.steps"
+_log = logging.getLogger(STEPS_LOGGER)
 
 _CARDS = {
     "GSP_VERS": (__version__, "goodman_live version"),
@@ -93,25 +99,42 @@ def record_step(
         header[keyword] = value
     if letter and letter not in header.get("GSP_STEP", ""):
         header["GSP_STEP"] = (header.get("GSP_STEP", "") + letter, header.comments["GSP_STEP"])
+    _log.debug(step)
+
+
+def record_times(header: Header, seconds: Mapping[str, float]) -> None:
+    """Write into `header` (changed in place) how long each step took."""
+    rounded = {step: round(value, 4) for step, value in seconds.items()}
+    header.add_history(json.dumps({"seconds": rounded}, ensure_ascii=True))
 
 
 def steps_of(header: Header) -> list[dict[str, Any]]:
     """The recorded steps of a product, oldest first."""
-    steps: list[dict[str, Any]] = []
+    return [record for record in _records(header) if "step" in record]
+
+
+def times_of(header: Header) -> dict[str, float]:
+    """How long each step of a product took [s]."""
+    found = [record["seconds"] for record in _records(header) if "seconds" in record]
+    return found[-1] if found else {}
+
+
+def _records(header: Header) -> Iterator[dict[str, Any]]:
     text = ""
     for line in header.get("HISTORY", []):
         # Long records are folded over several cards of 72 characters; FITS drops the blanks at
-        # the end of a card. A new record ends one that never was a step.
-        text = ("" if line.startswith('{"step"') else text) + line.ljust(72)
+        # the end of a card. A new record ends one that never was a record.
+        is_new = line.startswith(('{"step"', '{"seconds"'))
+        text = ("" if is_new else text) + line.ljust(72)
         if not text.startswith("{"):
             text = ""
             continue
         try:
-            steps.append(json.loads(text))
+            record = json.loads(text)
         except ValueError:
             continue
+        yield record
         text = ""
-    return steps
 
 
 def stem(raw_name: str) -> str:

@@ -56,6 +56,7 @@ _WINDOW_COMMENTS = {
 }
 _CUSTOM_ROI = re.compile(r"CUST_(\d+)_(\d+)_(\d+)_(\d+)_(\d)X(\d)")
 _LAMP_WORD = re.compile(r"(?:Hg|He|Ar|Ne|Fe|Cu)+", re.IGNORECASE)
+_SEXAGESIMAL = re.compile(r"([-+]?)(\d{1,3})[: ](\d{1,2})[: ](\d{1,2}(?:\.\d*)?)")
 _INDISPENSABLE = ("OBSTYPE", "DATE-OBS", "GAIN", "RDNOISE")
 _TRUE = ("TRUE", "T", "1")
 _NO_PROPOSAL = {"", "NONE", "0"}
@@ -133,7 +134,17 @@ class FrameInfo:
     @cached_property
     def night(self) -> str:
         """Night 'YYYYMMDD': the local date of the afternoon before (noon is near 16 UT)."""
-        return (self.exposure_start - timedelta(hours=16)).strftime("%Y%m%d")
+        return night_of(self.exposure_start)
+
+    @cached_property
+    def right_ascension(self) -> float | None:
+        """Right ascension [degrees], None where the header has none."""
+        return _degrees(self.ra, 15.0)
+
+    @cached_property
+    def declination(self) -> float | None:
+        """Declination [degrees], None where the header has none."""
+        return _degrees(self.dec, 1.0)
 
     @property
     def setup(self) -> str:
@@ -181,6 +192,26 @@ class FrameInfo:
             If the header lacks what cannot be guessed, or contradicts the pixels.
         """
         return _Reader(header, shape, file_name).read()
+
+
+def night_of(moment: datetime) -> str:
+    """Night 'YYYYMMDD' of a moment: the local date of the afternoon before (noon is near 16 UT)."""
+    return (moment - timedelta(hours=16)).strftime("%Y%m%d")
+
+
+def _degrees(text: str, unit: float) -> float | None:
+    """An angle [degrees] from 'units:minutes:seconds', the unit in degrees, or from a number."""
+    found = _SEXAGESIMAL.fullmatch(text)
+    if found:
+        sign, *parts = found.groups()
+        units, minutes, seconds = (float(part) for part in parts)
+        size = (units + minutes / 60 + seconds / 3600) * unit
+        return -size if sign == "-" else size
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) <= 360 else None
 
 
 def canonical(value: str) -> str:

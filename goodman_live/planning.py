@@ -4,19 +4,22 @@ For every raw frame the plan it should be reduced by is compared with the plan i
 reduced by; what differs is to do. Plans are plain JSON, so that a restart can compare
 again. Nothing here opens a file, a database or a process.
 
-An order of urgency, and three rules: a frame waits for a calibration that is about to be
+An order of urgency, and four rules: a frame waits for a calibration that is about to be
 made from frames already here, but not for one that may come; a frame that arrives while
-others work is reduced with what there is if a worker would stand idle; and what was done
-by the same plan is not done twice.
+others work is reduced with what there is if a worker would stand idle; what was done
+by the same plan is not done twice; and a master that grows renews what was made with it
+once, after it has settled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from bisect import bisect, insort
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +27,16 @@ from typing import Any, Protocol
 from . import calibrations, recipes
 from .metadata import ARC_LAMPS, FrameInfo
 
+URGENCIES = (
+    "masters",
+    "science of now",
+    "arcs",
+    "science",
+    "masters that grow",
+    "arcs again",
+    "science again",
+)
+_SETTLED = 6  # times the seconds after which a master is made again
 _MASTER_NAMES = {"bias": "master_bias_name", "flat": "master_flat_name"}
 
 
@@ -43,7 +56,8 @@ class Frame:
     """A raw frame, the plan it was last reduced by, and what it would be reduced with now.
 
     `product` is its two-dimensional product, by its path in the archive, '' before there is
-    one; `fresh` says that it arrived while the engine ran.
+    one; `fresh` says that it arrived while the engine ran, `complete_at` when its file was complete
+    [s since 1970], `arrived` the same by the monotonic clock until its first reduction is told.
     """
 
     id: int
@@ -54,12 +68,12 @@ class Frame:
     product: str = ""
     fresh: bool = False
     complete_at: float | None = None
+    arrived: float | None = None
     suffix: str = ""
     running: bool = False
     bias: Group | None = None
     flat: Group | None = None
     arcs: list[Frame] = field(default_factory=list)
-    arc_rank: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         self.task = task_of(self.info)
@@ -73,15 +87,16 @@ class Frame:
 
 @dataclass(eq=False)
 class Group:
-    """Calibration frames that belong into one master, and that master's path in the archive.
+    """Calibration frames that belong into one master, by time, and its path in the archive.
 
-    `built_bias` is the master bias that the standing master was made with.
+    `edition` stands for the content of the standing master: the frames it was made of and the
+    edition of the master bias; '' before there is one. `built_bias` is that master bias' path.
     """
 
     kind: str
     master: str
     frames: list[Frame] = field(default_factory=list)
-    built: bool = False
+    edition: str = ""
     built_bias: str = ""
     failed: bool = False
     running: bool = False
@@ -93,6 +108,11 @@ class Group:
     def task(self) -> str:
         """Kind of frame of which the master is made."""
         return self.kind
+
+    @property
+    def built(self) -> bool:
+        """Whether its master stands."""
+        return bool(self.edition)
 
     @property
     def info(self) -> FrameInfo:
@@ -162,7 +182,8 @@ class Planner:
     masters
         Paths of the masters that stand in the archive already.
     rebuild_seconds
-        A master is made again once its group has not grown for so long.
+        A master is made again once its group has not grown for so long; what was reduced with
+        its earlier edition is reduced again after six times as long.
     """
 
     def __init__(
@@ -241,12 +262,12 @@ class Planner:
             was_hope = False
         else:
             was_hope = self._is_hope(group)
-            group.frames.append(frame)
+            insort(group.frames, frame, key=_by_time)
         group.grown_at, group.failed = self._clock(), False
         if frame.recorded and group.master in self._standing:
             recorded = json.loads(frame.recorded)
             if recorded["master"] == group.master:
-                group.built, group.built_bias = True, recorded["bias"]
+                group.edition, group.built_bias = recorded.get("edition", "?"), recorded["bias"]
         self._stale.add(group)
         if not was_hope and self._is_hope(group):
             self._masters_changed(group)
@@ -289,31 +310,23 @@ class Planner:
                 self._stale.add(item)
 
     def _choose_arcs(self, frame: Frame) -> None:
-        frame.arcs = arcs = self._best_arcs(frame, standing=False)
-        frame.arc_rank = calibrations.weigh("arc", frame.info, arcs[0].info).rank if arcs else ()
+        frame.arcs = self._best_arcs(frame, standing=False)
 
     def _best_arcs(self, frame: Frame, *, standing: bool) -> list[Frame]:
         near = self._shelves["arc"].near(
             frame.info, lambda arc: arc.product or not (standing or arc.failed)
         )
-        best = calibrations.choose_group("arc", frame.info, [arc.info for arc in near])
+        best = calibrations.choose_arcs(frame.info, [arc.info for arc in near])
         return [next(arc for arc in near if arc.info is info) for info in best]
 
     def _offer_arc(self, arc: Frame) -> None:
-        """A new arc: choose again only where it may be better than, or one of, those chosen."""
+        """A new arc: choose again for every frame that it may serve."""
         for frame in self._reduced:
             if frame.task != "spectrum" or frame in self._without_arcs:
                 continue
             if frame.info.grating != arc.info.grating:
                 continue
-            weighed = calibrations.weigh("arc", frame.info, arc.info)
-            if not weighed.fits:
-                continue
-            near = frame.arcs and (
-                abs(frame.arcs[0].info.exposure_start - arc.info.exposure_start)
-                <= calibrations.TAKEN_TOGETHER
-            )
-            if not frame.arcs or near or weighed.rank <= frame.arc_rank:
+            if calibrations.weigh("arc", frame.info, arc.info).fits:
                 self._without_arcs.add(frame)
                 self._stale.add(frame)
 
@@ -350,6 +363,13 @@ class Planner:
         running += sum(g.running for g in self.groups.values())
         return len(self._due) + len(self._blocked) + running
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many steps of each of the `URGENCIES` are due or wait for others."""
+        self._refresh()
+        sorts = [_sort_of(item) for item in (*self._due, *self._blocked)]
+        return {sort: sorts.count(sort) for sort in URGENCIES}
+
     def _refresh(self) -> None:
         """Choose calibrations again where that may have changed, and sort out what is to do."""
         for item in self._without_masters:
@@ -375,9 +395,19 @@ class Planner:
         return not item.built or any(frame.recorded != plan for frame in item.frames)
 
     def _is_ripe(self, item: Frame | Group) -> bool:
-        if isinstance(item, Frame) or not item.is_ready:
+        """Whether it need not wait for calibrations that still come in."""
+        if isinstance(item, Group):
+            return not item.is_ready or self._is_quiet(item, self._rebuild_seconds)
+        plan = self._step(item).plan
+        if not item.recorded or _but_editions(item.recorded) != _but_editions(plan):
             return True
-        return self._clock() - item.grown_at >= self._rebuild_seconds
+        masters = [group for group in (item.bias, item.flat) if group]
+        changing = (c for c in (*masters, *item.arcs) if c.running or c in self._due)
+        settled = (self._is_quiet(group, _SETTLED * self._rebuild_seconds) for group in masters)
+        return all(settled) and not any(changing)
+
+    def _is_quiet(self, group: Group, seconds: float) -> bool:
+        return self._clock() - group.grown_at >= seconds
 
     def _step(self, item: Frame | Group) -> Step:
         arcs = item.arcs if isinstance(item, Frame) else []
@@ -391,15 +421,19 @@ class Planner:
             "flat": _name(flat),
             "arcs": tuple(sorted(arc.product for arc in arcs)),
         }
+        frames = tuple(item.frames) if isinstance(item, Group) else (item,)
+        editions = [group.edition if group else "" for group in (bias, flat)]
+        is_master = isinstance(item, Group)
         plan = {
             "task": item.task,
-            "master": item.master if isinstance(item, Group) else "",
+            "master": item.master if is_master else "",
+            "edition": _master_edition(frames, editions[0]) if is_master else "",
             "settings": self._changed_settings,
             "flat_bias": flat.built_bias if flat else "",
             **parts,
+            "editions": editions + sorted(_digest(arc.recorded) for arc in arcs),
         }
-        frames = tuple(item.frames) if isinstance(item, Group) else (item,)
-        return Step(item, frames, json.dumps(plan, sort_keys=True), **parts)
+        return Step(item, frames, json.dumps(plan), **parts)
 
     def _makeshift(self, all_blocked: bool) -> Step | None:
         """The newest frame that waits and has not been reduced, with what there is."""
@@ -410,21 +444,24 @@ class Planner:
         ]
         if not waiting:
             return None
-        frame = min(waiting, key=_urgency)
-        wanted = calibrations.needs(frame.info)
+        return self.step_with_what_stands(min(waiting, key=_urgency))
+
+    def step_with_what_stands(self, item: Frame | Group) -> Step:
+        """The step that reduces a frame, or makes a master, with the calibrations there are."""
+        wanted = calibrations.needs(item.info)
         masters = [
-            self._choose(kind, frame.info, standing=True) if kind in wanted else None
+            self._choose(kind, item.info, standing=True) if kind in wanted else None
             for kind in ("bias", "flat")
         ]
-        arcs = self._best_arcs(frame, standing=True) if frame.task == "spectrum" else []
-        return self._step_with(frame, *masters, arcs)
+        arcs = self._best_arcs(item, standing=True) if item.task == "spectrum" else []
+        return self._step_with(item, *masters, arcs)
 
     # Steps are done
 
     def frame_done(self, step: Step, *, failed: bool, product: str = "") -> None:
         """A frame was reduced by `step` to the two-dimensional `product`, or it failed."""
         frame = step.item
-        had, was_hope = frame.product, bool(frame.product) or not frame.failed
+        had, was_hope = (frame.product, frame.recorded), bool(frame.product) or not frame.failed
         frame.running, frame.recorded, frame.failed = False, step.plan, failed
         frame.product = product or frame.product
         self._stale.add(frame)
@@ -437,31 +474,52 @@ class Planner:
             if frame in other.arcs:
                 if not is_hope:
                     self._without_arcs.add(other)
-                if not is_hope or frame.product != had:
+                if not is_hope or (frame.product, frame.recorded) != had:
                     self._stale.add(other)
 
-    def master_done(self, step: Step, *, failed: bool, bad: Collection[Frame] = ()) -> None:
-        """A master was made by `step`, without the `bad` frames, or it failed."""
+    def master_done(self, step: Step, *, failed: bool, bad: Collection[Frame] = ()) -> str:
+        """A master was made by `step`, without the `bad` frames, or it failed.
+
+        Returns
+        -------
+        str
+            The plan of the master that stands now, by the frames that are in it; '' if it failed.
+        """
         group = step.item
-        was_hope, was_built_bias = self._is_hope(group), group.built and group.built_bias
-        for frame in step.frames:
-            frame.recorded = step.plan
+        was_hope, was = self._is_hope(group), (group.edition, group.built_bias)
+        good = [frame for frame in step.frames if frame not in bad]
+        plan = json.loads(step.plan)
+        plan["edition"] = _master_edition(good, plan["editions"][0])
+        recorded = "" if failed else json.dumps(plan)
+        for frame in good if recorded else ():
+            frame.recorded = recorded
         if len(bad) < len(group.frames):
             group.frames = [frame for frame in group.frames if frame not in bad]
         # Frames that came meanwhile are not in it, and may make good what failed.
         group.failed = failed and all(frame in step.frames for frame in group.frames)
         group.running = False
         if not failed:
-            group.built, group.built_bias = True, step.bias
+            group.edition, group.built_bias = plan["edition"], step.bias
         self._stale.add(group)
         if self._is_hope(group) != was_hope:
             self._masters_changed(group)
-        elif failed or (group.built and group.built_bias) != was_built_bias:
+        elif failed or (group.edition, group.built_bias) != was:
             self._stale.update(self._users_of(group))
+        return recorded
 
     def _users_of(self, group: Group) -> Iterator[Frame | Group]:
         yield from (f for f in self._reduced if group in (f.bias, f.flat))
         yield from (g for g in self.groups.values() if g.bias is group)
+
+    def try_again(self, item: Frame | Group) -> None:
+        """Something failed for a reason that may be over."""
+        if isinstance(item, Frame):
+            item.recorded = ""
+        else:
+            was_hope, item.failed = self._is_hope(item), False
+            if not was_hope and self._is_hope(item):
+                self._masters_changed(item)
+        self._stale.add(item)
 
     def too_few(self, group: Group) -> str:
         """How many frames a master still needs, as a sentence; '' if there are enough."""
@@ -512,6 +570,26 @@ def _name(group: Group | None) -> str:
     return group.master if group else ""
 
 
+def _by_time(frame: Frame) -> tuple:
+    return frame.info.exposure_start, frame.path.name
+
+
+def _master_edition(frames: Collection[Frame], bias: str) -> str:
+    """What a master made of `frames` with this edition of the bias is called."""
+    names = [(frame.path.name, frame.info.exposure_start.isoformat()) for frame in frames]
+    return _digest(json.dumps([names, bias]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@lru_cache(4096)
+def _but_editions(plan: str) -> dict[str, Any]:
+    """A plan by the names of the masters only, whatever their content."""
+    return {k: v for k, v in json.loads(plan).items() if k not in ("edition", "editions")}
+
+
 def _bucket(kind: str, info: FrameInfo) -> tuple[str, ...]:
     """What frames must share exactly to serve each other: a quick first sieve."""
     values = (getattr(info, name) for name in calibrations.RULES[kind].must)
@@ -519,12 +597,16 @@ def _bucket(kind: str, info: FrameInfo) -> tuple[str, ...]:
 
 
 def _urgency(item: Frame | Group) -> tuple[int, float]:
-    """Sorts the most urgent first: masters that are needed, new science, arcs, the rest."""
-    newest_first = -item.info.exposure_start.timestamp()
+    """Sorts the most urgent first, and of these the newest."""
+    return URGENCIES.index(_sort_of(item)), -item.info.exposure_start.timestamp()
+
+
+def _sort_of(item: Frame | Group) -> str:
+    """Which of the `URGENCIES` something to do belongs to."""
     if isinstance(item, Group):
-        return (6 if item.is_ready else 0), newest_first
+        return "masters that grow" if item.is_ready else "masters"
     if item.recorded:
-        return (4 if item.task == "arc" else 5), newest_first
+        return "arcs again" if item.task == "arc" else "science again"
     if item.task == "arc":
-        return 2, newest_first
-    return (1 if item.fresh else 3), newest_first
+        return "arcs"
+    return "science of now" if item.fresh else "science"

@@ -1,13 +1,15 @@
 """Watching a folder: frames are told as soon as they are complete, not a moment later.
 
 A frame is complete when it has the size that its own header promises; no time is waited
-for. Files of transfer tools under temporary names, pipes, folders and links that lead
-nowhere are passed over; what can never become a frame is told once, with the reason.
+for. Files of transfer tools under temporary names are passed over; what bears the name of
+a frame and can never become one (pipes, folders and links that lead nowhere among them) is
+told once, with the reason.
 Nothing is written, moved or opened for writing.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -41,14 +43,17 @@ class Stop(Protocol):
 class Arrival:
     """A file that came: a complete frame, or one with a `problem` (a sentence).
 
-    `complete_at` is when it was seen complete [s since 1970]; `waited` is False for what was
-    there before the watch began.
+    `complete_at` is when it was seen complete [s since 1970], `arrived` the same by the monotonic
+    clock; `waited` is False for what was there before the watch began; `is_passing` says that the
+    problem may be over in a while.
     """
 
     path: Path
     problem: str = ""
     complete_at: float = field(default_factory=time.time)
+    arrived: float = field(default_factory=time.monotonic)
     waited: bool = True
+    is_passing: bool = False
 
 
 def watch_folder(
@@ -81,7 +86,7 @@ def watch_folder(
     if not folder.is_dir():
         raise GoodmanError(f"{folder} must be a folder to be watched; there is none of this name.")
     known = _Known(stalled_seconds)
-    for path in files_below(folder):
+    for path in _named_below(folder):
         yield from known.look(path, waited=False)
     # At the first tick the watch stands; what came since the first look has made no event.
     next_survey = 0.0
@@ -91,7 +96,7 @@ def watch_folder(
         if time.monotonic() >= next_survey:
             paths, next_survey = [folder], time.monotonic() + _SURVEY_SECONDS
         for path in paths:
-            for inner in files_below(path) if path.is_dir() else [path]:
+            for inner in [path, *(_named_below(path) if path.is_dir() else [])]:
                 if not _is_aside(inner, folder):
                     yield from known.look(inner)
         yield from known.look_again()
@@ -102,11 +107,16 @@ def files_below(folder: Path) -> list[Path]:
 
     Hidden sub-folders and links to folders are left out.
     """
+    return [path for path in _named_below(folder) if is_frame_file(path)]
+
+
+def _named_below(folder: Path) -> list[Path]:
+    """All that bears the name of a raw frame in a folder and its sub-folders, by name."""
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += (Path(parent, name) for name in names)
-    return sorted(path for path in found if is_frame_file(path))
+        found += (Path(parent, name) for name in (*folders, *names) if io.is_raw_name(name))
+    return sorted(found)
 
 
 def _is_aside(path: Path, folder: Path) -> bool:
@@ -177,26 +187,20 @@ class _Known:
 
     def look(self, path: Path, *, waited: bool = True) -> Iterator[Arrival]:
         """Look at one file that may have changed."""
-        if not is_frame_file(path):
-            self.pending.pop(path, None)
+        if not io.is_raw_name(path.name):
             return
         try:
             signature = _signature(path)
-            if self.told.get(path) == signature or self._is_unchanged(path, signature):
-                return
-            complete = io.is_complete(path)
-        except FrameError as error:
-            yield self._tell(path, signature, str(error), waited)
         except FileNotFoundError:
             self.pending.pop(path, None)
-        except OSError as error:
-            problem = f"{path.name} cannot be read: {error.strerror}."
-            yield self._tell(path, signature, problem, waited)
+            return
+        if self.told.get(path) == signature or self._is_unchanged(path, signature):
+            return
+        arrival = look_at(path, waited=waited)
+        if arrival is None:
+            self.pending[path] = _Pending(signature, self.clock())
         else:
-            if complete:
-                yield self._tell(path, signature, "", waited)
-            else:
-                self.pending[path] = _Pending(signature, self.clock())
+            yield self._tell(arrival, signature)
 
     def look_again(self) -> Iterator[Arrival]:
         """Look at all incomplete files: for growth without an event, and for stalled ones."""
@@ -206,7 +210,7 @@ class _Known:
                 continue
             quiet = self.clock() - pending.since
             if quiet >= UNPADDED_SECONDS and _lacks_only_padding(path):
-                yield self._tell(path, pending.signature, "", True)
+                yield self._tell(Arrival(path), pending.signature)
             elif quiet >= self.stalled_seconds:
                 pending.told = True
                 yield Arrival(path, _how_incomplete(path))
@@ -215,14 +219,49 @@ class _Known:
         pending = self.pending.get(path)
         return pending is not None and pending.signature == signature
 
-    def _tell(self, path: Path, signature: _Signature, problem: str, waited: bool) -> Arrival:
-        self.told[path] = signature
-        self.pending.pop(path, None)
+    def _tell(self, arrival: Arrival, signature: _Signature) -> Arrival:
+        self.told[arrival.path] = signature
+        self.pending.pop(arrival.path, None)
+        return arrival
+
+
+def look_at(path: Path, *, waited: bool = True) -> Arrival | None:
+    """What there is to tell of a file now; None while it is incomplete, or if it is gone."""
+    try:
+        problem = _why_no_file(path)
+        if not problem and not io.is_complete(path):
+            return None
         return Arrival(path, problem, waited=waited)
+    except FrameError as error:
+        return Arrival(path, str(error), waited=waited)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problem = f"{path.name} cannot be read: {error.strerror}."
+        return Arrival(path, problem, waited=waited, is_passing=True)
+
+
+def _why_no_file(path: Path) -> str:
+    """Why what bears this name is no file, as a sentence; '' if it is one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP):
+            return f"{path.name} must be a file; it is a link that leads nowhere."
+        raise
+    if stat.S_ISREG(mode):
+        return ""
+    what = "folder" if stat.S_ISDIR(mode) else "pipe, a socket or a device"
+    return f"{path.name} must be a file; it is a {what}."
 
 
 def _signature(path: Path) -> _Signature:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # a link that leads nowhere is something, too
+        status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):  # whose time changes with what is in it
+        return status.st_ino, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -1,24 +1,45 @@
 """What a worker process does: read, follow a recipe, write the products. No database here.
 
-Imports nothing but the standard library until it works, so that the number of threads
-can be limited before the numeric libraries are loaded. Every failure is an answer,
-never an exception: one bad file does not stop the night.
+Imports nothing but the standard library until it works, so that the engine's own process
+stays light. Every failure is an answer, never an exception: one bad file does not stop the
+night.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
 import os
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+    from astropy.nddata import CCDData
+
+# What may be over in a while: no space, a file system that is read-only or out of reach.
+_PASSING = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +47,8 @@ class Job:
     """A step with everything a worker needs.
 
     `target` is the file of a master, or the folder of the products; `suffix` keeps the products
-    of raw frames of one name apart.
+    of raw frames of one name apart. `plan` and `version` are told in the products' headers, so
+    that the archive's index can be rebuilt of them.
     """
 
     task: str
@@ -39,32 +61,60 @@ class Job:
     arcs: tuple[Path, ...] = ()
     suffix: str = ""
     complete_at: float | None = None
+    plan: str = ""
+    version: int = 1
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a job.
 
-    `products` are paths with their data types, the two-dimensional one first; `error` is empty
-    if all went well; `trace` is there if the error is a bug; `bad` are raw frames that could not
-    be read, with the reason.
+    `products` are paths with their data types, the two-dimensional one first; `skipped` and
+    `notes` are sentences of the recipe; `error` is empty if all went well; `trace` is there if the
+    error is a bug; `is_passing` if it may be over in a while; `bad` are raw frames that could not
+    be read, with the reason; `times` are the seconds of each step.
     """
 
     products: tuple[tuple[Path, int], ...] = ()
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     error: str = ""
     lacks_calibration: bool = False
+    is_passing: bool = False
     trace: str = ""
     bad: Mapping[Path, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    times: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """What became of the frame: 'failed', 'provisional' or 'done'."""
+        if self.error:
+            return "failed"
+        return "provisional" if self.skipped else "done"
+
+    @property
+    def message(self) -> str:
+        """What to say of it: the error, or what was skipped and what to look at."""
+        return self.error or " ".join((*self.skipped, *self.notes))
+
+    @property
+    def seconds(self) -> float:
+        """How long it took in all."""
+        return sum(self.times.values())
 
 
 def start_worker() -> None:
-    """Prepare a worker process: one thread, deaf to Ctrl-C, gone with its parent, all loaded."""
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    """Prepare a worker process: deaf to Ctrl-C, gone with its parent, all loaded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from . import io, recipes  # noqa: F401
+    load()
+
+
+def load() -> str:
+    """Load all that a job needs, so that the first one need not wait; the version it is of."""
+    from . import __version__, io, recipes  # noqa: F401
+
+    return __version__
 
 
 def _end_with_parent() -> None:
@@ -76,79 +126,198 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def wake(seconds: float = 0.05) -> int:
-    """Keep one worker busy for a moment, so that another one is started; its process id."""
-    time.sleep(seconds)
-    return os.getpid()
+class _Stopwatch(logging.Handler):
+    """Seconds of each step, from the end of the one before; blocks tell when they are done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: dict[str, float] = {}
+        self._last, self._thread = time.perf_counter(), threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.lap(record.getMessage())
+
+    def lap(self, step: str) -> None:
+        """What went on until now was `step`."""
+        now = time.perf_counter()
+        self.times[step] = self.times.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+@contextlib.contextmanager
+def _timed() -> Iterator[_Stopwatch]:
+    from .history import STEPS_LOGGER
+
+    watch, logger = _Stopwatch(), logging.getLogger(STEPS_LOGGER)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(watch)
+    try:
+        yield watch
+    finally:
+        logger.removeHandler(watch)
 
 
 def run(job: Job) -> Outcome:
     """Do one job; whatever goes wrong is told in the outcome."""
+    with _timed() as watch:
+        outcome = _guarded(job, watch)
+        watch.lap("rest")
+        return replace(outcome, times=watch.times)
+
+
+def _guarded(job: Job, watch: _Stopwatch) -> Outcome:
     from .errors import CalibrationMissing, GoodmanError
 
-    start, name = time.perf_counter(), job.raws[0].name
+    name = job.raws[0].name
     try:
-        return _make_master(job, start) if job.task in ("bias", "flat") else _reduce(job, start)
+        return _make_master(job, watch) if job.task in ("bias", "flat") else _reduce(job, watch)
     except GoodmanError as error:
         return Outcome(
             error=str(error),
             lacks_calibration=isinstance(error, CalibrationMissing),
-            seconds=time.perf_counter() - start,
+            is_passing=is_passing(error),
         )
     except Exception as error:
         # The engine's guard: one bad frame must never stop the night.
+        if is_passing(error):
+            return Outcome(error=f"{name} could not be reduced: {_said(error)}.", is_passing=True)
         return Outcome(
             error=f"{name} could not be reduced: {type(error).__name__}: {error}",
             trace=traceback.format_exc(),
-            seconds=time.perf_counter() - start,
         )
 
 
-def _make_master(job: Job, start: float) -> Outcome:
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is the file system's and may be over in a while."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _said(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _make_master(job: Job, watch: _Stopwatch) -> Outcome:
     from . import io, recipes
-    from .errors import FrameError
+    from .errors import CalibrationMissing
 
     settings = recipes.ReductionSettings(**job.settings)
-    frames, bad = [], {}
-    for path in job.raws:
+    bad: dict[Path, str] = {}
+    frames = _readable(job.raws, bad)
+    error = ""
+    try:
+        if job.task == "bias":
+            master = recipes.make_master_bias(frames, settings)
+        else:
+            bias = io.read_image(job.bias) if job.bias else None
+            master = recipes.make_master_flat(frames, bias, settings)
+    except CalibrationMissing as reason:
+        error = str(reason)
+    n_read = len(job.raws) - len(bad)
+    if n_read < job.minimum:
+        error = f"{n_read} of {job.minimum} {job.task} frames for a master can be read."
+    elif not error and master.header["GSP_NCOM"] < job.minimum:
+        n_used, n_left_out = master.header["GSP_NCOM"], master.header["GSP_NREJ"]
+        error = (
+            f"A master flat needs {job.minimum} usable exposures, not {n_used}: "
+            f"{n_left_out} are saturated or dark."
+        )
+    if error:
+        return Outcome(error=error, bad=bad)
+    master.header.update(_story(job, Outcome()))
+    _write_timed(watch, master.header, partial(io.write_image, master, job.target))
+    return Outcome(((job.target, 1),), bad=bad)
+
+
+def _write_timed(watch: _Stopwatch, header: Header, write: Callable[[], None]) -> None:
+    """Write a product that tells how long its steps took."""
+    from .history import record_times
+
+    watch.lap("rest")
+    record_times(header, watch.times)
+    write()
+    watch.lap("write")
+
+
+def _readable(paths: Iterable[Path], bad: dict[Path, str]) -> Iterator[CCDData]:
+    """Raw frames one by one, never two in memory; those that cannot be read go to `bad`."""
+    from . import io
+    from .errors import FrameError
+
+    for path in paths:
         try:
-            frames.append(io.read_raw(path))
+            frame = io.read_raw(path)
         except FrameError as error:
+            if is_passing(error):
+                raise
             bad[path] = str(error)
-    if len(frames) < job.minimum:
-        error = f"{len(frames)} of {job.minimum} {job.task} frames for a master can be read."
-        return Outcome(error=error, bad=bad, seconds=time.perf_counter() - start)
-    if job.task == "bias":
-        master = recipes.make_master_bias(frames, settings)
-    else:
-        bias = io.read_image(job.bias) if job.bias else None
-        master = recipes.make_master_flat(frames, bias, settings)
-    io.write_image(master, job.target)
-    return Outcome(((job.target, 1),), bad=bad, seconds=time.perf_counter() - start)
+            continue
+        yield frame
+        del frame
 
 
-def _reduce(job: Job, start: float) -> Outcome:
-    from . import io, recipes
+def _reduce(job: Job, watch: _Stopwatch) -> Outcome:
+    from . import io, lamps, recipes
 
     settings = recipes.ReductionSettings(**job.settings)
     raw = io.read_raw(job.raws[0])
-    times = _times(io.info_of(raw).exposure_end, job.complete_at)
-    calibration = {"bias": io.read_image(job.bias) if job.bias else None}
-    if job.task != "arc":
-        calibration["flat"] = io.read_image(job.flat) if job.flat else None
-    if job.task == "spectrum":
-        calibration["arcs"] = [io.read_image(path) for path in job.arcs]
-    recipe = getattr(recipes, f"reduce_{job.task}")
-    products = recipe(raw, **calibration, settings=settings)
+    masters = {
+        role: io.read_image(path)
+        for role, path in (("bias", job.bias), ("flat", job.flat))
+        if path is not None
+    }
+    info, templates = io.info_of(raw), ()
+    times = _times(info.exposure_end, job.complete_at)
+    if job.task in ("arc", "spectrum"):
+        templates = lamps.read_library(lamps.library_folder(), info)
+    watch.lap("read")
+    # Masters are handed over, not kept: a recipe lets them go when they are used up.
+    bias = partial(masters.pop, "bias", None)
+    flat = partial(masters.pop, "flat", None)
+    if job.task == "image":
+        products = recipes.reduce_image(raw, bias=bias(), flat=flat(), settings=settings)
+    elif job.task == "arc":
+        products = recipes.reduce_arc(raw, bias=bias(), templates=templates, settings=settings)
+    elif job.task == "spectrum":
+        products = recipes.reduce_spectrum(
+            raw,
+            bias=bias(),
+            flat=flat(),
+            arcs=map(io.read_image, job.arcs),
+            templates=templates,
+            settings=settings,
+        )
+    else:
+        raise ValueError(f"no recipe is for the task {job.task!r}")
     written = [(job.target / _apart(products.image_name, job.suffix), 2)]
-    products.image.header.update(times)
-    io.write_image(products.image, written[0][0])
+    outcome = Outcome(skipped=products.skipped, notes=products.notes)
+    image, cards = products.image, times | _story(job, outcome)
+    image.header.update(cards)
+    _write_timed(watch, image.header, partial(io.write_image, image, written[0][0]))
     for spectrum in products.spectra:
         path = job.target / _apart(spectrum.name, job.suffix)
-        spectrum.linear.header.update(times)
-        io.write_spectrum(spectrum.table, spectrum.linear, path)
+        table, linear = spectrum.table, spectrum.linear
+        linear.header.update(cards)
+        linear.header["GSP_PNAM"] = written[0][0].name
+        _write_timed(watch, linear.header, partial(io.write_spectrum, table, linear, path))
         written.append((path, 4))
-    return Outcome(tuple(written), products.skipped, seconds=time.perf_counter() - start)
+    return replace(outcome, products=tuple(written))
+
+
+def _story(job: Job, outcome: Outcome) -> dict[str, tuple[Any, str]]:
+    """Cards that tell the archive's index what a product is."""
+    message = outcome.message.encode("ascii", "replace").decode()
+    return {
+        "GSP_VRSN": (job.version, "version of this product"),
+        "GSP_STAT": (outcome.state, "done, or provisional: made again when more is there"),
+        "GSP_SKIP": (message, "what was skipped, and what to look at"),
+        "GSP_PLAN": (job.plan, "what it was made of"),
+    }
 
 
 def _apart(name: str, suffix: str) -> str:

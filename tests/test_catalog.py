@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
 import threading
-from dataclasses import replace
+import time
+from collections import Counter
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
+from astropy.io import fits
 
-from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, Archive
+from goodman_live.catalog import CALIBRATED, FACETS, MASTER, RAW, REDUCED, Archive, Filter, query
+from goodman_live.catalog.database import writing
+from goodman_live.catalog.facets import recount
+from goodman_live.catalog.index import index_archive
 from goodman_live.errors import GoodmanError
 from goodman_live.io import info_of
-from goodman_live.simulate import SetUp, simulate_spectrum
+from goodman_live.simulate import SetUp, simulate_spectrum, write_night
+from goodman_live.watch import files_below
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +35,8 @@ def info():
 
 
 @pytest.fixture
-def archive(tmp_path):
-    archive = Archive(tmp_path / "archive")
+def archive(tmp_path, database):
+    archive = Archive(tmp_path / "archive", database)
     yield archive
     archive.close()
 
@@ -148,8 +163,8 @@ def test_every_change_is_an_event_with_a_rising_number(archive, info):
     assert archive.events_since(events[0].id) == events[1:]
 
 
-def test_events_of_another_connection_are_followed_as_they_happen(archive, info):
-    other = Archive(archive.root)
+def test_events_of_another_connection_are_followed_as_they_happen(archive, info, database):
+    other = Archive(archive.root, database)
     stop, seen = threading.Event(), []
 
     def follow():
@@ -158,7 +173,7 @@ def test_events_of_another_connection_are_followed_as_they_happen(archive, info)
             if len(seen) == 3:
                 stop.set()
 
-    follower = threading.Thread(target=follow)
+    follower = threading.Thread(target=follow, daemon=True)
     follower.start()
     for number in range(3):
         add(archive, info, number)
@@ -168,9 +183,9 @@ def test_events_of_another_connection_are_followed_as_they_happen(archive, info)
     other.close()
 
 
-def test_an_archive_opened_again_knows_the_same(archive, info):
+def test_an_archive_opened_again_knows_the_same(archive, info, database):
     row, _ = add(archive, info, 1)
-    again = Archive(archive.root)
+    again = Archive(archive.root, database)
     assert again.file(row.id) == row
     again.close()
 
@@ -188,3 +203,464 @@ def test_without_nights_products_lie_directly_under_the_root(tmp_path, info):
     assert archive.path(row) == tmp_path / "elsewhere" / "0001.fits"
     assert [p.name for p in (tmp_path / "out").iterdir()] == []
     archive.close()
+
+
+# Filters
+
+
+FACET_VALUES = {
+    "kind": ("spectrum", "arc", "bias"),
+    "proposal": ("SOAR2026A-001", "SOAR2026A-002", ""),
+    "obstype": ("SPECTRUM", "OBJECT"),
+    "grating": ("400_SYZY", "930_SYZY"),
+    "wavmode": ("400_M2", ""),
+    "slit": ("1.0_LONG_SLIT", "3.2_LONG_SLIT"),
+    "filter2": ("GG455", "NO_FILTER"),
+    "roi": ("Spectroscopic 2x2", "Custom"),
+    "object_name": ("AT2018oh", "at2018OI", "LTT 3218"),
+}
+
+
+@pytest.fixture
+def many(archive, info):
+    """Two hundred files of some days, raw frames and products."""
+    rng = random.Random(5)
+    for number in range(150):
+        changes = {name: rng.choice(values) for name, values in FACET_VALUES.items()}
+        minutes = rng.randint(0, 6 * 24 * 60)
+        row, told = add(archive, info, number, minutes=minutes, **changes)
+        if number % 3 == 0:
+            path = archive.folder(told.night, "REDUCED") / f"czt_{row.file_name}"
+            archive.add_product(path, REDUCED, told, original_id=row.id)
+    return archive, archive.files(Filter(), limit=1000)
+
+
+def passes(row, which):
+    """What a filter means, said in another way."""
+    for name in FACETS:
+        wanted = getattr(which, name, None)
+        values = wanted if isinstance(wanted, tuple) else (wanted,)
+        if wanted is not None and getattr(row, name) not in values:
+            return False
+    text = which.text.lower()
+    return (
+        (which.night in (None, row.night))
+        and (which.first_night or "") <= row.night <= (which.last_night or "9")
+        and (which.calibrations is None or which.calibrations == (row.kind in ("bias", "flat")))
+        and (row.is_current or not which.current_only)
+        and (text in row.file_name.lower() or text in row.object_name.lower())
+    )
+
+
+def random_filter(rng, rows):
+    row = rng.choice(rows)
+    names = rng.sample(["data_type", *FACET_VALUES][:-1], rng.randint(0, 3))
+    chosen = {name: getattr(row, name) for name in names}
+    if rng.random() < 0.3:
+        chosen["proposal"] = ("SOAR2026A-002", "")
+    if rng.random() < 0.3:
+        chosen["first_night"], chosen["last_night"] = sorted(rng.choice(rows).night for _ in "ab")
+    if rng.random() < 0.2:
+        chosen["night"] = row.night
+    if rng.random() < 0.5:
+        chosen["text"] = rng.choice(("2018o", "TT 3", "_00", "7", "czt_", ".fits", "00%"))
+    return Filter(
+        **chosen,
+        calibrations=rng.choice((None, None, True, False)),
+        current_only=rng.choice((True, False)),
+    )
+
+
+@pytest.mark.parametrize("few", [5000, 20], ids=["few files", "many files"])
+def test_any_page_of_any_filter_is_what_sifting_all_files_gives(many, monkeypatch, few):
+    archive, rows = many
+    monkeypatch.setattr(query, "FEW", few)
+    rng = random.Random(few)
+    n_found = 0
+    for _ in range(30):
+        which = random_filter(rng, rows)
+        right = [row for row in rows if passes(row, which)]
+        limit, offset = rng.randint(1, 30), rng.randint(0, len(right) + 1)
+        page = archive.page(which, limit=limit, offset=offset)
+        assert page.count == len(right) == archive.count(which), which
+        assert page.rows == right[offset : offset + limit], which
+        oldest = archive.files(which, order="oldest", limit=limit, offset=offset)
+        assert oldest == right[::-1][offset : offset + limit], which
+        column = rng.choice((*FACETS, "night"))
+        values = Counter(getattr(row, column) for row in right)
+        assert archive.choices(column, which) == values, (column, which)
+        n_found += len(right) > 0
+    assert n_found > 10
+
+
+def test_the_newest_come_first_and_all_of_them_in_one_long_page(many):
+    archive, rows = many
+    assert len(rows) == 200 == archive.count(Filter())
+    assert rows == sorted(rows, key=lambda row: (row.exposure_start, row.id), reverse=True)
+    monthly = archive.files(Filter(text=""), limit=100_000)
+    assert monthly == rows
+
+
+def test_a_count_of_a_broad_text_may_be_bounded(many):
+    archive, _ = many
+    assert archive.count(Filter(text="fits"), at_most=7) == 7
+
+
+def test_what_is_no_order_or_no_column_is_refused(archive):
+    with pytest.raises(ValueError, match="order must be one of"):
+        archive.files(Filter(), order="size")
+    with pytest.raises(ValueError, match="column must be night or one of"):
+        archive.choices("message")
+    with pytest.raises(ValueError, match="limit must be at least 1"):
+        archive.files(Filter(), limit=0)
+
+
+def test_the_tallies_are_right_after_any_change(many, info):
+    archive, rows = many
+    for row in rows[:40]:
+        if row.data_type == RAW:
+            archive.set_state(row.id, "done")
+            add(archive, info, int(row.file_name[:4]), kind="flat")  # told again, and otherwise
+        else:
+            archive.forget_product(row)
+    archive.add_unreadable(archive.root / "a.fits", "no FITS")
+    archive.forget_unreadable(archive.root / "a.fits")
+    before = {name: archive.choices(name) for name in (*FACETS, "night")}
+    with writing(archive.database) as connection:
+        recount(connection)
+    assert before == {name: archive.choices(name) for name in (*FACETS, "night")}
+
+
+# All that is known of a file
+
+
+def test_a_row_tells_all_that_its_frame_is(archive, info):
+    told = {"ra": "09:06:39.53", "dec": "-19:32:17.4", "obstype": "SPECTRUM", "wavmode": "400_M2"}
+    told |= {"block": "77", "observation": "5", "configuration": "6", "image_id": "9"}
+    row, frame = add(archive, info, 1, **told)
+    for name in (*told, "gain", "read_noise", "saturation", "technique", "binning", "camera"):
+        assert getattr(row, name) == getattr(frame, name), name
+    assert row.right_ascension == pytest.approx(136.664708, abs=1e-6)
+    assert row.declination == pytest.approx(-19.538167, abs=1e-6)
+    assert (row.version, row.is_current, row.run_id) == (1, True, None)
+
+
+def test_size_and_checksum_of_a_raw_frame_in_the_archive_are_kept(archive, info):
+    path = archive.folder(info.night, "RAW") / "0001.fits"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"pixels")
+    row = archive.add_raw(path, info)
+    assert (row.size, row.checksum) == (6, hashlib.sha256(b"pixels").hexdigest())
+
+
+# Versions
+
+
+def product(archive, info, row, version, state="done", name="czt"):
+    mark = f"_v{version}" if version > 1 else ""
+    path = archive.folder(info.night, "REDUCED") / f"{name}_{row.file_name[:-5]}{mark}.fits"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return archive.add_product(
+        path, REDUCED, info, original_id=row.id, state=state, version=version
+    )
+
+
+def versions(archive, row):
+    return [child.version for child in archive.children(row.id, current_only=True)]
+
+
+def test_the_newest_version_that_is_done_is_current(archive, info):
+    row, told = add(archive, info, 1)
+    product(archive, told, row, 1, "provisional")
+    assert versions(archive, row) == [1]
+    product(archive, told, row, 2)
+    assert versions(archive, row) == [2]
+    product(archive, told, row, 3, "provisional")
+    assert versions(archive, row) == [2]
+    product(archive, told, row, 4)
+    assert versions(archive, row) == [4]
+    assert [child.version for child in archive.children(row.id)] == [4, 3, 2, 1]
+    assert archive.count(Filter(data_type=REDUCED, current_only=True)) == 1
+
+
+def test_products_of_several_objects_of_one_version_are_all_current(archive, info):
+    row, told = add(archive, info, 1)
+    for name in ("a", "b"):
+        product(archive, told, row, 1, name=name)
+        product(archive, told, row, 2, name=name)
+    assert versions(archive, row) == [2, 2]
+
+
+def test_versions_of_a_master_have_its_name_in_common(archive, info):
+    folder = archive.folder(info.night, "CALIBRATIONS")
+    for name, version in (("master.fits", 1), ("other.fits", 1), ("master_v2.fits", 2)):
+        archive.add_product(folder / name, MASTER, info, original_id=None, version=version)
+    assert sorted(r.file_name for r in archive.masters()) == ["master_v2.fits", "other.fits"]
+
+
+def test_deleting_the_current_version_makes_the_one_before_current(archive, info):
+    row, told = add(archive, info, 1)
+    for version in (1, 2):
+        product(archive, told, row, version)
+    image = archive.children(row.id)[0]
+    spectrum = archive.add_product(
+        archive.root / "w.fits", CALIBRATED, told, original_id=row.id, parent_id=image.id
+    )
+    archive.delete_product(image)
+    assert not archive.path(image).exists()
+    assert versions(archive, row) == [1, 1] and archive.file(spectrum.id).parent_id == row.id
+    assert archive.events_since(0)[-1].type == "deleted"
+
+
+def test_a_raw_frame_is_deleted_at_no_level(archive, info):
+    row, _ = add(archive, info, 1)
+    with pytest.raises(GoodmanError, match=r"must be a product; 0001\.fits is a raw frame"):
+        archive.delete_product(row)
+    with pytest.raises(GoodmanError, match="must be a product"):
+        archive.delete_product(replace(row, data_type=REDUCED))
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="a raw frame is never deleted"),
+        writing(archive.database) as connection,
+    ):
+        connection.execute(sa.text("DELETE FROM files"))
+    assert archive.file(row.id) == row
+
+
+# Runs
+
+
+def test_a_run_tells_what_was_done_with_what(archive, info):
+    row, _ = add(archive, info, 1)
+    run = archive.start_run(row.id, "spectrum", "{}", {"cosmic_clip": 5.0})
+    assert (run.state, run.attempt, run.settings) == ("running", 1, {"cosmic_clip": 5.0})
+    assert {"goodman_live", "numpy", "astropy"} <= set(run.versions)
+    assert archive.unfinished_runs() == [run]
+    run = archive.finish_run(run.id, "done", times={"extract": 0.25})
+    assert (run.state, run.times) == ("done", {"extract": 0.25}) and run.ended >= run.started
+    assert archive.unfinished_runs() == [] and archive.runs(row.id) == [run]
+
+
+def test_attempts_at_one_plan_are_counted(archive, info):
+    row, _ = add(archive, info, 1)
+    attempts = [archive.start_run(row.id, "arc", plan).attempt for plan in ("a", "a", "b", "a")]
+    assert attempts == [1, 2, 1, 3]
+    assert [archive.start_run(None, "bias", "a").attempt for _ in range(2)] == [1, 2]
+    with pytest.raises(ValueError, match="must be one of"):
+        archive.finish_run(1, "running")
+
+
+# Events of many
+
+
+def test_events_of_some_proposals_only(archive, info):
+    for number, proposal in enumerate(("A", "B", "A", "")):
+        add(archive, info, number, proposal=proposal)
+    numbers = [event.id for event in archive.events_since(0)]
+    mine = archive.events_since(0, proposals=["A"])
+    assert [event.id for event in mine] == [numbers[0], numbers[2]]
+    assert {event.proposal for event in archive.events_since(0, proposals=["A", ""])} == {"A", ""}
+
+
+def write_many(root, url, first, n):
+    """Runs in a process of its own."""
+    frame = info_of(simulate_spectrum(SetUp.preset("400_M2").window(12), seed=1)[0])
+    archive = Archive(root, url)
+    for number in range(first, first + n):
+        add(archive, frame, number, proposal=f"P{first}")
+    archive.close()
+
+
+def test_processes_that_write_at_once_lose_nothing_and_no_follower_misses_any(archive, database):
+    stop, seen = threading.Event(), []
+
+    def follow():
+        for event in archive.follow(0, stop):
+            seen.append(event)
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    context = multiprocessing.get_context("fork")
+    writers = [
+        context.Process(target=write_many, args=(archive.root, database, first, 40))
+        for first in (0, 1000, 2000)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    until = time.monotonic() + 10
+    while len(seen) < 120 and time.monotonic() < until:
+        time.sleep(0.02)
+    stop.set()
+    follower.join(10)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    assert archive.n_frames() == 120
+    assert [event.id for event in seen] == [event.id for event in archive.events_since(0)]
+    for first in (0, 1000, 2000):
+        names = [archive.file(e.file_id).file_name for e in seen if e.proposal == f"P{first}"]
+        assert names == [f"{number:04d}.fits" for number in range(first, first + 40)]
+
+
+def test_an_event_is_followed_within_a_tenth_of_a_second(archive, info, database):
+    other, delays, stop = Archive(archive.root, database), [], threading.Event()
+
+    def follow():
+        for _ in other.follow(0, stop):
+            delays.append(time.monotonic() - told[-1])
+
+    told = []
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    for number in range(15):
+        told.append(time.monotonic())
+        add(archive, info, number)
+        time.sleep(0.15)
+    stop.set()
+    follower.join(10)
+    other.close()
+    assert len(delays) == 15 and sorted(delays)[7] < 0.1, delays
+
+
+def test_followers_outlive_a_database_that_goes_away(postgresql_server, tmp_path, info):
+    archive = Archive(tmp_path, postgresql_server.new_database())
+    seen, stop = [], threading.Event()
+    follower = threading.Thread(
+        target=lambda: seen.extend(event.type for event in archive.follow(0, stop)),
+        daemon=True,
+    )
+    follower.start()
+    add(archive, info, 1)
+    postgresql_server.stop()
+    time.sleep(0.3)
+    postgresql_server.start()
+    add(archive, info, 2)
+    time.sleep(1.5)
+    add(archive, info, 3)
+    time.sleep(0.3)
+    stop.set()
+    follower.join(10)
+    archive.close()
+    assert seen == ["frame"] * 3
+
+
+# Databases that are none
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://me@host/name", "must be SQLite or PostgreSQL, not mysql"),
+        ("/a/file", "must be a URL such as postgresql"),
+        ("postgresql://me:secret@127.0.0.1:1/name", "must be a database this user can write"),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_told_without_its_password(tmp_path, url, message):
+    with pytest.raises(GoodmanError, match=message) as told:
+        Archive(tmp_path, url)
+    assert "secret" not in str(told.value)
+
+
+# Rebuilding
+
+
+@pytest.fixture(scope="module")
+def reduced(tmp_path_factory):
+    """An archive of a simulated night, as the engine's steps leave it."""
+    night, root = tmp_path_factory.mktemp("night"), tmp_path_factory.mktemp("reduced")
+    setup = SetUp.preset("400_M2").window(60)
+    write_night(night, setup=setup, n_bias=3, n_flat=3, n_arc=1, n_science=1)
+    settings = tmp_path_factory.mktemp("settings") / "settings.json"
+    settings.write_text('{"min_bias_files": 3, "min_flat_files": 3}')
+    command = [sys.executable, "-m", "goodman_live.cli", "live", "--no-dashboard", "--jobs", "1"]
+    command += ["--incoming", night, "--archive", root, "--settings", settings]
+    engine, archive = subprocess.Popen(command, stdout=subprocess.DEVNULL), Archive(root)
+    until = time.monotonic() + 120
+    while not is_reduced(archive, len(files_below(night))) and time.monotonic() < until:
+        time.sleep(0.2)
+    engine.terminate()
+    assert engine.wait(60) == 0
+    yield archive
+    archive.close()
+
+
+def is_reduced(archive, n_frames):
+    rows = archive.frames(limit=100, calibrations=None)
+    return len(rows) == n_frames and all(row.state == "done" for row in rows)
+
+
+ITS_OWN = {"id", "parent_id", "original_id", "run_id", "created", "last_modified"}
+
+
+def told_of(archive):
+    """All rows, without the numbers and times of the index itself; relatives by name."""
+    rows = archive.files(Filter(), limit=1000)
+    names = {row.id: row.file_name for row in rows} | {None: None}
+    return {
+        row.file_name: {
+            **{name: value for name, value in asdict(row).items() if name not in ITS_OWN},
+            "parent": names[row.parent_id],
+            "original": names[row.original_id],
+        }
+        for row in rows
+    }
+
+
+def plans_of(archive):
+    return {raw.row.file_name: (raw.info, raw.plan) for raw in archive.raw_frames()}
+
+
+def test_the_index_rebuilt_of_the_headers_tells_the_same(reduced, database):
+    before, plans = told_of(reduced), plans_of(reduced)
+    assert len({row["data_type"] for row in before.values()}) == 4
+    rebuilt = Archive(reduced.root, database)
+    assert told_of(rebuilt) == {}
+    (night,) = index_archive(rebuilt, jobs=2 if "sqlite" in database else 1)
+    assert night.problems == [] and night.n_raw + night.n_products == len(before)
+    after = told_of(rebuilt)
+    for name, row in before.items():
+        assert after[name] == row, name
+    assert after.keys() == before.keys() and plans_of(rebuilt) == plans
+    assert rebuilt.events_since(0)[-1].type == "rebuilt"
+    rebuilt.close()
+
+
+def test_the_command_indexes_into_the_database_that_is_named(reduced, database):
+    command = [sys.executable, "-m", "goodman_live.cli", "index", reduced.root, "--jobs", "1"]
+    named = {**os.environ, "GOODMAN_LIVE_DATABASE": database}
+    done = subprocess.run(command, env=named, capture_output=True, text=True)
+    n_files = reduced.count(Filter())
+    assert done.returncode == 0 and f"{n_files} files indexed, 0 problems" in done.stdout
+    archive = Archive(reduced.root, database)
+    assert archive.count(Filter()) == n_files
+    archive.close()
+
+
+def test_an_index_brought_up_to_date_keeps_its_numbers_and_takes_out_what_is_gone(
+    reduced, tmp_path
+):
+    shutil.copytree(reduced.root, tmp_path / "copy")
+    archive = Archive(tmp_path / "copy")
+    before = archive.files(Filter(), limit=1000)
+    gone = next(row for row in before if row.data_type == CALIBRATED)
+    lost = next(row for row in before if row.data_type == RAW and row.kind == "bias")
+    for row in (gone, lost):
+        archive.path(row).unlink()
+    bad = archive.path(lost).with_name("bad.fits")
+    bad.write_bytes(b"no FITS")
+    stranger = archive.path(gone).with_name("stranger.fits")
+    fits.PrimaryHDU(header=fits.Header({"GSP_VERS": "1"})).writeto(stranger)
+    (night,) = index_archive(archive)
+    after = {row.id: row for row in archive.files(Filter(), limit=1000)}
+    assert {row.id for row in before} - set(after) == {gone.id}
+    assert after[lost.id].message == f"{lost.file_name} is not in the archive any more."
+    assert archive.find(bad).state == "failed" and archive.find(stranger) is None
+    text = " ".join(night.problems)
+    assert "stranger.fits must carry GSP_ONAM, GSP_KIND, GSP_STEP" in text
+    assert "bad.fits must be a FITS file" in text
+    archive.close()
+
+
+def test_a_folder_without_nights_is_no_archive(archive):
+    with pytest.raises(GoodmanError, match="must hold nights"):
+        list(index_archive(archive))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 from astropy.io import fits
@@ -18,6 +17,8 @@ from goodman_live import io, work
 from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, Archive
 from goodman_live.engine import Engine, archive_raw
 from goodman_live.errors import FrameError, GoodmanError
+from goodman_live.patience import Again
+from goodman_live.pool import WorkerPool
 from goodman_live.recipes import ReductionSettings
 from goodman_live.simulate import SetUp, write_night
 from goodman_live.watch import files_below
@@ -33,6 +34,13 @@ def night(tmp_path_factory):
     setup = SetUp.preset("400_M2").window(100)
     write_night(folder, setup=setup, n_bias=3, n_flat=3, n_arc=2, n_science=2)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pool():
+    """Two warm workers for all tests."""
+    with WorkerPool(2) as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -65,10 +73,10 @@ def copy(night, pattern, into):
 class Live:
     """An engine that runs in a thread, as the command runs it in the main one."""
 
-    def __init__(self, archive, incoming, **options):
-        options = {"jobs": 2, "rebuild_seconds": 0.2} | options
+    def __init__(self, archive, incoming, pool, **options):
+        options = {"rebuild_seconds": 0.2} | options
         settings = options.pop("settings", SETTINGS)
-        self.engine = Engine(archive, ReductionSettings(**settings), **options)
+        self.engine = Engine(archive, ReductionSettings(**settings), pool, **options)
         self.stop, self.finished, self.error = threading.Event(), [], None
         self._thread = threading.Thread(target=self._run, args=(incoming,))
         self._thread.start()
@@ -118,10 +126,10 @@ def all_done(archive, n_frames):
 
 
 @pytest.fixture(scope="module")
-def batch(night, tmp_path_factory):
+def batch(night, tmp_path_factory, pool):
     out = tmp_path_factory.mktemp("out")
     archive = Archive(out, f"sqlite:///{tmp_path_factory.mktemp('db')}/i.sqlite", by_night=False)
-    with Engine(archive, ReductionSettings(**SETTINGS), jobs=2, rebuild_seconds=0) as engine:
+    with Engine(archive, ReductionSettings(**SETTINGS), pool, rebuild_seconds=0) as engine:
         finished = list(engine.reduce(files_below(night)))
     yield archive, finished
     archive.close()
@@ -158,10 +166,10 @@ def test_raw_frames_of_a_batch_stay_where_they_are(batch, night):
     assert paths == set(files_below(night))
 
 
-def test_too_few_calibrations_are_told_and_science_is_provisional(night, tmp_path):
+def test_too_few_calibrations_are_told_and_science_is_provisional(night, tmp_path, pool):
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
     settings = ReductionSettings(min_bias_files=4, min_flat_files=3)
-    with Engine(archive, settings, jobs=2, rebuild_seconds=0) as engine:
+    with Engine(archive, settings, pool, rebuild_seconds=0) as engine:
         finished = {f.name: f for f in engine.reduce(files_below(night))}
     bias = finished["0001_bias.fits"]
     assert (bias.state, bias.products) == ("new", ())
@@ -171,18 +179,18 @@ def test_too_few_calibrations_are_told_and_science_is_provisional(night, tmp_pat
     archive.close()
 
 
-def test_ignored_calibrations_are_not_waited_for(night, tmp_path):
+def test_ignored_calibrations_are_not_waited_for(night, tmp_path, pool):
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
     settings = ReductionSettings(ignore_bias=True, ignore_flats=True)
     paths = [p for p in files_below(night) if "quartz" not in p.name]
-    with Engine(archive, settings, jobs=2, rebuild_seconds=0) as engine:
+    with Engine(archive, settings, pool, rebuild_seconds=0) as engine:
         finished = {f.name: f for f in engine.reduce(paths)}
     assert finished["0001_bias.fits"].message == "not reduced: the settings leave out bias frames."
     assert finished[science_of(night)[0].name].state == "done"
     archive.close()
 
 
-def test_bad_files_are_recorded_and_the_others_reduced(night, tmp_path):
+def test_bad_files_are_recorded_and_the_others_reduced(night, tmp_path, pool):
     folder = tmp_path / "bad"
     folder.mkdir()
     science = science_of(night)[0]
@@ -198,7 +206,7 @@ def test_bad_files_are_recorded_and_the_others_reduced(night, tmp_path):
         header["GAIN"], header["OBSTYPE"] = 1.48, "DARK"
         fits.PrimaryHDU(hdus[0].data, header).writeto(folder / "dark.fits")
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
-    with Engine(archive, ReductionSettings(), jobs=2, rebuild_seconds=0) as engine:
+    with Engine(archive, ReductionSettings(), pool, rebuild_seconds=0) as engine:
         finished = {f.name: f for f in engine.reduce(files_below(folder))}
     assert finished["good.fits"].products
     reasons = {"cut": "incomplete", "text": "FITS file", "foreign": "OBSTYPE", "gain": "GAIN"}
@@ -210,13 +218,13 @@ def test_bad_files_are_recorded_and_the_others_reduced(night, tmp_path):
     archive.close()
 
 
-def test_frames_of_one_name_in_two_folders_have_products_apart(night, tmp_path):
+def test_frames_of_one_name_in_two_folders_have_products_apart(night, tmp_path, pool):
     first, second = science_of(night)[:2]
     for folder, path in (("a", first), ("b", second)):
         (tmp_path / "raw" / folder).mkdir(parents=True)
         shutil.copy(path, tmp_path / "raw" / folder / "x.fits")
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
-    with Engine(archive, ReductionSettings(), jobs=2, rebuild_seconds=0) as engine:
+    with Engine(archive, ReductionSettings(), pool, rebuild_seconds=0) as engine:
         finished = list(engine.reduce(files_below(tmp_path / "raw")))
     products = [path for f in finished for path in f.products]
     assert len(products) == len(set(products)) == 4
@@ -227,9 +235,11 @@ def test_frames_of_one_name_in_two_folders_have_products_apart(night, tmp_path):
 # Live
 
 
-def test_science_is_provisional_at_once_and_done_when_calibrations_land(night, incoming, archive):
+def test_science_is_provisional_at_once_and_done_when_calibrations_land(
+    night, incoming, archive, pool
+):
     science = science_of(night)[0].name
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         shutil.copy(night / science, incoming)
         live.wait_for(lambda: states(archive).get(science) == "provisional")
         (provisional,) = spectra(archive, science)
@@ -247,15 +257,50 @@ def test_science_is_provisional_at_once_and_done_when_calibrations_land(night, i
     assert reduced == children, "what the provisional plan made must be gone"
 
 
-def test_a_restart_does_nothing_twice_and_catches_up(night, incoming, archive):
+def test_an_engine_that_is_stopped_finishes_what_runs(night, incoming, archive, pool):
+    science = science_of(night)[0]
+    with Live(archive, incoming, pool) as live:
+        shutil.copy(science, incoming)
+        live.wait_for(lambda: live.engine.status.running)
+        (running,) = live.engine.status.running
+        assert (running.name, running.task, running.attempt) == (science.name, "spectrum", 1)
+        assert set(live.engine.status.waiting.values()) == {0}
+    assert states(archive) == {science.name: "provisional"}
+    assert not archive.unfinished_runs() and live.engine.status.waiting
+
+
+def test_a_frame_that_cannot_be_read_for_a_while_is_tried_again(
+    night, incoming, archive, pool, monkeypatch
+):
+    science = science_of(night)[0]
+    is_away, real = [True], io.is_complete
+
+    def is_complete(path, **options):
+        if is_away[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, **options)
+
+    monkeypatch.setattr(io, "is_complete", is_complete)
+    shutil.copy(science, incoming)
+    with Live(archive, incoming, pool) as live:
+        live.engine._refused = Again(0.3, 0.6)
+        live.wait_for(lambda: archive.n_frames() == 1)
+        assert archive.frames()[0].message == f"{science.name} cannot be read: Input/output error."
+        time.sleep(1.0)
+        is_away[0] = False
+        live.wait_for(lambda: states(archive).get(science.name) == "provisional")
+    assert archive.n_frames() == 1
+
+
+def test_a_restart_does_nothing_twice_and_catches_up(night, incoming, archive, pool):
     for path in files_below(night)[:-2]:
         shutil.copy(path, incoming)
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: all_done(archive, 10) and live.engine.n_to_do == 0)
     last_event = archive.last_event()
     for path in files_below(night)[-2:]:
         shutil.copy(path, incoming)
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: all_done(archive, 12) and live.engine.n_to_do == 0)
         again = {f.name for f in live.finished}
     assert last_event < archive.last_event()
@@ -263,57 +308,59 @@ def test_a_restart_does_nothing_twice_and_catches_up(night, incoming, archive):
     assert new <= again
     unchanged = {path.name for path in science_of(night)[:1]}
     assert not unchanged & again
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         time.sleep(1.0)
         assert live.finished == [] and live.engine.n_to_do == 0
 
 
-def test_what_a_killed_engine_was_at_is_done_at_the_next_start(night, incoming, archive):
+def test_what_a_killed_engine_was_at_is_done_at_the_next_start(night, incoming, archive, pool):
     path, info = archive_raw(archive, science_of(night)[0])
     row = archive.add_raw(path, info)
     archive.set_state(row.id, "reducing")
     torn = archive.folder(info.night, "REDUCED") / ".a1b2c3d4.part"
     torn.parent.mkdir()
     torn.write_bytes(b"SIMPLE  =")
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: archive.file(row.id).state == "provisional")
     assert not torn.exists()
 
 
-def test_other_settings_are_another_plan(night, incoming, archive):
+def test_other_settings_are_another_plan(night, incoming, archive, pool):
     science = science_of(night)[0]
     shutil.copy(science, incoming)
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: all_done(archive, 1))
-    with Live(archive, incoming, settings=SETTINGS | {"ignore_flats": True}) as live:
+    with Live(archive, incoming, pool, settings=SETTINGS | {"ignore_flats": True}) as live:
         live.wait_for(lambda: [f.name for f in live.finished] == [science.name])
     (row,) = spectra(archive, science.name)
     assert "flat" not in row.message
 
 
-def test_a_master_is_made_again_of_more_frames_without_reducing_science_again(
-    night, incoming, archive
+def test_a_master_is_made_again_of_more_frames_and_science_once_it_has_settled(
+    night, incoming, archive, pool
 ):
     settings = {"min_bias_files": 2, "min_flat_files": 9}
     first, second, third = sorted(night.glob(KINDS["bias"]))
-    with Live(archive, incoming, settings=settings) as live:
+    with Live(archive, incoming, pool, settings=settings) as live:
         for path in (first, second):
             shutil.copy(path, incoming)
         live.wait_for(lambda: len(archive.masters()) == 1)
-        shutil.copy(science_of(night)[0], incoming)
+        science = science_of(night)[0]
+        shutil.copy(science, incoming)
         live.wait_for(lambda: all_done(archive, 3))
         n_before = len(live.finished)
         shutil.copy(third, incoming)
         live.wait_for(lambda: len(live.finished) > n_before)
         live.wait_for(lambda: live.engine.n_to_do == 0)
-        assert [f.message for f in live.finished[n_before:]] == ["of 3 frames"]
+        assert [f.name for f in live.finished[n_before + 1 :]] == [science.name]
+        assert live.finished[n_before].message == "of 3 frames"
     (master,) = archive.masters()
     assert master.data_type == MASTER and states(archive)[third.name] == "done"
 
 
-def test_products_carry_the_times_of_shutter_and_file(night, incoming, archive):
+def test_products_carry_the_times_of_shutter_and_file(night, incoming, archive, pool):
     science = science_of(night)[0]
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         time.sleep(0.5)
         shutil.copy(science, incoming)
         live.wait_for(lambda: all_done(archive, 1))
@@ -324,10 +371,10 @@ def test_products_carry_the_times_of_shutter_and_file(night, incoming, archive):
     assert header["GSP_TCOM"] > "2026"
 
 
-def test_an_unreadable_file_is_forgotten_when_it_comes_whole(night, incoming, archive):
+def test_an_unreadable_file_is_forgotten_when_it_comes_whole(night, incoming, archive, pool):
     science = science_of(night)[0]
     (incoming / science.name).write_text("not yet")
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: archive.n_frames() == 1)
         assert archive.frames()[0].state == "failed"
         shutil.copy(science, incoming)
@@ -335,12 +382,15 @@ def test_an_unreadable_file_is_forgotten_when_it_comes_whole(night, incoming, ar
     assert archive.n_frames() == 1
 
 
-def test_a_second_engine_on_one_archive_is_refused(incoming, archive, tmp_path):
-    with Live(archive, incoming) as live:
+def test_a_second_engine_on_one_archive_is_refused(incoming, archive, tmp_path, pool):
+    with Live(archive, incoming, pool) as live:
         live.wait_for((archive.root / ".engine.lock").exists)
         time.sleep(0.2)
         other = Archive(archive.root)
-        with Engine(other, jobs=1) as engine, pytest.raises(GoodmanError, match="one engine"):
+        with (
+            Engine(other, None, WorkerPool(1)) as engine,
+            pytest.raises(GoodmanError, match="one engine"),
+        ):
             next(engine.live(incoming, threading.Event()))
         other.close()
 
@@ -382,9 +432,23 @@ def test_an_equal_frame_is_recognised_and_another_of_the_name_kept_apart(night, 
     assert names == ["x.fits", "x.fits", "x_2.fits", "x.fits"]
 
 
-def test_two_frames_of_one_name_are_both_reduced(night, incoming, archive):
+def test_another_frame_of_the_same_name_size_and_time_is_kept_apart(night, archive, tmp_path):
+    source = tmp_path / "x.fits"
+    names = []
+    for path, trusted in (
+        ("0001_bias.fits", False),
+        ("0002_bias.fits", False),
+        ("0003_bias.fits", True),
+    ):
+        shutil.copy(night / path, source)
+        os.utime(source, (1.6e9, 1.6e9))
+        names.append(archive_raw(archive, source, trust_times=trusted)[0].name)
+    assert names == ["x.fits", "x_2.fits", "x.fits"], "only what is trusted is not read"
+
+
+def test_two_frames_of_one_name_are_both_reduced(night, incoming, archive, pool):
     first, second = science_of(night)[:2]
-    with Live(archive, incoming) as live:
+    with Live(archive, incoming, pool) as live:
         shutil.copy(first, incoming / "x.fits")
         live.wait_for(lambda: all_done(archive, 1))
         shutil.copy(second, incoming / "x.fits")
@@ -403,44 +467,49 @@ def test_a_product_is_no_raw_frame(batch, archive):
 
 
 def start_mortal_worker():
-    """A worker that really dies as soon as it opens a file whose name says so."""
+    """A worker that really dies, or hangs, as soon as it opens a file whose name says so."""
     work.start_worker()
 
-    def die(event, arguments):
+    def act(event, arguments):
         if event == "open" and "deadly" in str(arguments[0]):
             os.kill(os.getpid(), signal.SIGKILL)
+        if event == "open" and "endless" in str(arguments[0]):
+            time.sleep(1000.0)
 
-    sys.addaudithook(die)
-
-
-def mortal_pool(jobs):
-    return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=start_mortal_worker
-    )
+    sys.addaudithook(act)
 
 
-def test_a_frame_that_kills_its_worker_fails_and_the_others_are_reduced(night, tmp_path):
+def test_frames_that_kill_or_hang_their_worker_fail_and_the_others_are_reduced(night, tmp_path):
     folder = tmp_path / "raw"
-    shutil.copytree(night, folder, ignore=shutil.ignore_patterns("truth*"))
-    shutil.copy(science_of(night)[0], folder / "deadly.fits")
+    folder.mkdir()
+    for path, name in zip(
+        (*science_of(night), *science_of(night)),
+        ("1.fits", "2.fits", "deadly.fits", "endless.fits"),
+        strict=False,
+    ):
+        shutil.copy(path, folder / name)
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
-    with Engine(
-        archive, ReductionSettings(**SETTINGS), jobs=2, make_executor=mortal_pool
-    ) as engine:
+    with (
+        WorkerPool(2, 8.0, prepare=start_mortal_worker) as mortal,
+        Engine(archive, ReductionSettings(**SETTINGS), mortal, rebuild_seconds=0) as engine,
+    ):
         finished = {f.name: f for f in engine.reduce(files_below(folder))}
-    deadly = finished.pop("deadly.fits")
-    assert (deadly.state, deadly.products) == ("failed", ())
-    assert "its worker process died, twice" in deadly.message
-    assert archive.find(folder / "deadly.fits").state == "failed"
-    assert not [f for f in finished.values() if f.state == "failed"]
-    assert all(spectra(archive, path.name) for path in science_of(night))
+    reasons = {"deadly.fits": "its worker process died", "endless.fits": "took longer than 8 s"}
+    for name, reason in reasons.items():
+        bad = finished.pop(name)
+        assert (bad.state, bad.products) == ("failed", ())
+        assert reason in bad.message and bad.message.endswith("more than once.")
+        row = archive.find(folder / name)
+        assert row.state == "failed"
+        assert [run.state for run in archive.runs(row.id)] == ["failed", "failed"]
+    assert {f.state for f in finished.values()} == {"provisional"} and len(finished) == 2
     archive.close()
 
 
-def test_a_worker_that_is_killed_costs_no_frame(night, tmp_path):
+def test_a_worker_that_is_killed_costs_no_frame(night, tmp_path, pool):
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
-    with Engine(archive, ReductionSettings(**SETTINGS), jobs=2, rebuild_seconds=0) as engine:
-        victim = engine._pool.submit(work.wake).result()
+    with Engine(archive, ReductionSettings(**SETTINGS), pool, rebuild_seconds=0) as engine:
+        victim = pool.submit(os.getpid).result()
         results = engine.reduce(files_below(night))
         finished = [next(results)]
         os.kill(victim, signal.SIGKILL)
@@ -450,9 +519,9 @@ def test_a_worker_that_is_killed_costs_no_frame(night, tmp_path):
     archive.close()
 
 
-def test_the_real_night_gives_five_calibrated_spectra(real_data, tmp_path):
+def test_the_real_night_gives_five_calibrated_spectra(real_data, tmp_path, pool):
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
-    with Engine(archive, jobs=2, rebuild_seconds=0) as engine:
+    with Engine(archive, None, pool, rebuild_seconds=0) as engine:
         finished = list(engine.reduce(files_below(real_data / "2018-02-04-blue")))
     assert not [f for f in finished if f.state == "failed"]
     science = [f for f in finished if f.kind == "spectrum"]

@@ -14,16 +14,30 @@ import goodman_live
 
 PACKAGE = Path(goodman_live.__file__).parent
 LAYERS = (
-    ("errors", "settings", "instruments", "quality", "lines"),
+    ("errors", "settings", "instruments", "quality", "lines", "picture"),
     ("metadata", "history"),
     ("blocks", "calibrations", "io"),
-    ("recipes", "simulate"),
-    ("config", "access", "catalog", "watch", "planning", "replay", "work", "benchmark"),
-    ("engine", "api", "hub", "widgets", "dashboard"),
+    ("recipes", "arcs", "simulate"),
+    (
+        "config",
+        "access",
+        "catalog",
+        "migrations",
+        "mail",
+        "people",
+        "lamps",
+        "watch",
+        "planning",
+        "replay",
+        "work",
+        "pool",
+        "benchmark",
+    ),
+    ("engine", "patience", "latency", "api", "client", "hub", "widgets", "dashboard"),
     ("cli",),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
-HEAVY = ("panel", "bokeh", "sqlalchemy", "fastapi", "jupyterhub", "watchfiles", "voila")
+HEAVY = ("panel", "bokeh", "sqlalchemy", "fastapi", "jupyterhub", "watchfiles", "voila", "argon2")
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -138,6 +139,38 @@ def test_a_new_arc_reduces_its_science_again_and_no_other(info):
     assert night.do_all() == ["arc", "spectrum"]
 
 
+def test_an_arc_on_the_other_side_in_time_reduces_its_science_again(info):
+    night = Night(info)
+    spectrum = night.add("spectrum", 0)
+    night.add("arc", -10)
+    assert night.do_all() == ["arc", "spectrum"]
+    before = spectrum.recorded
+    night.add("arc", 20)
+    assert night.do_all() == ["arc", "spectrum"]
+    assert json.loads(before)["arcs"] == ["_2"]
+    assert json.loads(spectrum.recorded)["arcs"] == ["_2", "_3"]
+    night.add("arc", 60)
+    assert night.do_all() == ["arc"], "a farther one on the same side changes nothing"
+    night.add("arc", 21)
+    assert night.do_all() == ["arc", "spectrum"]
+    assert json.loads(spectrum.recorded)["arcs"] == ["_2", "_3", "_5"]
+
+
+def test_a_fresh_frame_is_reduced_by_the_arc_before_while_the_one_after_is_made(info):
+    night = Night(info)
+    night.add("arc", -10)
+    night.do_all()
+    night.add("arc", 20)
+    arc = night.planner.next_step()
+    night.add("spectrum", 0, fresh=True)
+    step = night.planner.next_step(provisional=True)
+    assert step.arcs == ("_1",)
+    night.do(step)
+    night.do(arc)
+    again = night.planner.next_step()
+    assert again.item is step.item and again.arcs == ("_1", "_2")
+
+
 def test_an_arc_that_fails_is_waited_for_no_longer(info):
     night = Night(info)
     night.add("arc", 1)
@@ -150,18 +183,86 @@ def test_an_arc_that_fails_is_waited_for_no_longer(info):
     assert step.item is spectrum and step.arcs == ("_2",)
 
 
-def test_masters_grow_when_no_more_frames_come_and_science_is_not_done_again(info):
+def test_a_master_that_grows_is_made_again_and_renews_its_science_once_it_has_settled(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    night.add("flat", n=2)
+    night.add("arc")
+    night.add("spectrum")
+    assert night.do_all() == ["bias", "flat", "arc", "spectrum"]
+    for _ in range(3):
+        night.add("bias")
+        assert night.do_all() == []
+        night.now += 11
+        assert night.do_all() == ["bias", "flat"]
+    night.now += 40
+    assert night.do_all() == [] and night.planner.n_to_do == 2
+    night.now += 10
+    assert night.do_all() == ["arc", "spectrum"]
+    assert night.do_all() == [] and night.planner.n_to_do == 0
+
+
+def test_new_science_does_not_wait_for_a_master_that_grows(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    assert night.do_all() == ["bias"]
+    night.add("bias")
+    night.add("spectrum")
+    assert night.do_all() == ["spectrum"]
+
+
+def test_science_made_with_an_earlier_edition_of_a_master_is_renewed_after_a_restart(info):
     night = Night(info)
     night.add("bias", n=2)
     night.add("spectrum")
-    assert night.do_all() == ["bias", "spectrum"]
-    night.add("bias", n=3)
-    assert night.do_all() == [] and night.planner.n_to_do == 1
+    night.do_all()
+    night.add("bias")
     night.now += 11
-    step = night.planner.next_step()
-    assert len(step.frames) == 5
-    night.do(step)
-    assert night.do_all() == [] and night.planner.n_to_do == 0
+    assert night.do_all() == ["bias"]
+    recorded = {frame.id: frame.recorded for frame in night.planner.frames.values()}
+    again = Night(info, recorded, masters=list(night.planner.groups))
+    again.add("bias", n=2)
+    again.add("spectrum")
+    again.add("bias")
+    again.now += 61
+    assert again.do_all() == ["spectrum"] and again.planner.n_to_do == 0
+
+
+def test_an_arc_reduced_anew_renews_its_science_after_itself(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    night.add("arc")
+    night.add("spectrum")
+    night.do_all()
+    night.add("bias")
+    night.now += 11
+    assert night.do_all() == ["bias"]
+    night.now += 60
+    arc = night.planner.next_step()
+    assert arc.task == "arc" and night.planner.next_step() is None, "science waits for the arc"
+    night.do(arc)
+    assert night.do_all() == ["spectrum"] and night.planner.n_to_do == 0
+
+
+def test_the_order_in_which_frames_come_does_not_change_their_master(info):
+    nights = Night(info), Night(info)
+    for night, order in zip(nights, ((1, 2, 3), (3, 1, 2)), strict=True):
+        for minute in order:
+            frame = night.add("bias", minute)
+            frame.path = Path(f"{minute}.fits")
+    first, second = (night.planner.next_step() for night in nights)
+    assert [f.path for f in first.frames] == [f.path for f in second.frames]
+    assert first.plan == second.plan
+
+
+def test_what_waits_is_counted_by_urgency(info):
+    night = Night(info)
+    night.add("bias", n=2)
+    night.add("arc")
+    night.add("spectrum", fresh=True)
+    night.add("spectrum", 5)
+    waiting = {sort: n for sort, n in night.planner.waiting.items() if n}
+    assert waiting == {"masters": 1, "science of now": 1, "arcs": 1, "science": 1}
 
 
 def test_frames_that_come_while_their_master_is_made_are_in_the_next_one(info):

@@ -121,19 +121,39 @@ def test_sub_folders_are_watched_even_if_they_come_full(folder, frame, watching,
     assert watch.names() == ["a.fits", "b.fits"]
 
 
-def test_pipes_folders_and_loops_of_links_do_no_harm(folder, frame, watching):
+def test_pipes_folders_and_links_that_lead_nowhere_are_told_with_the_reason(
+    folder, frame, watching
+):
     os.mkfifo(folder / "pipe.fits")
     (folder / "folder.fits").mkdir()
     (folder / "self.fits").symlink_to(folder / "self.fits")
+    (folder / "gone.fits").symlink_to(folder / "nothing.fits")
     (folder / "loop").symlink_to(folder)
     watch = watching()
     time.sleep(0.3)
     (folder / "again").symlink_to(folder)
     os.mkfifo(folder / "pipe2.fits")
-    shutil.copy(frame, folder / "a.fits")
-    watch.wait_for(1)
+    shutil.copy(frame, folder / "folder.fits" / "a.fits")
+    watch.wait_for(6)
     time.sleep(0.7)
-    assert [a.path for a in watch.told] == [folder / "a.fits"]
+    assert [a.path for a in watch.told if not a.problem] == [folder / "folder.fits" / "a.fits"]
+    reasons = {a.path.name: a.problem for a in watch.told if a.problem}
+    assert "it is a pipe" in reasons["pipe.fits"] and "it is a pipe" in reasons["pipe2.fits"]
+    assert "it is a folder" in reasons["folder.fits"]
+    assert "leads nowhere" in reasons["self.fits"] and "leads nowhere" in reasons["gone.fits"]
+    assert len(watch.told) == 6
+
+
+def test_a_link_is_told_again_when_it_leads_to_a_frame(folder, frame, watching):
+    (folder / "a.fits").symlink_to(folder.parent / "late.fits")
+    watch = watching()
+    watch.wait_for(1)
+    shutil.copy(frame, folder.parent / "late.fits")
+    os.utime(folder)
+    (folder / "a.fits").unlink()
+    (folder / "a.fits").symlink_to(folder.parent / "late.fits")
+    watch.wait_for(2)
+    assert [bool(a.problem) for a in watch.told] == [True, False]
 
 
 def test_a_file_that_is_not_fits_is_told_once_with_the_reason(folder, watching):

@@ -16,7 +16,7 @@ import numpy as np
 import panel as pn
 import param
 
-from ..catalog import Archive, Event, FileRow
+from ..catalog import Archive, Event, FileRow, environment_url
 from ..errors import GoodmanError
 from ..io import read_header, read_image, read_raw, read_spectrum
 from . import platform
@@ -641,6 +641,7 @@ def page() -> LivePage:
             "start the page with goodman-live live."
         )
     theme = os.environ.get(THEME_VARIABLE, "light")
-    live = LivePage(Archive(Path(root)), theme=theme if theme in ("light", "dark") else "light")
+    archive = Archive(Path(root), environment_url())
+    live = LivePage(archive, theme=theme if theme in ("light", "dark") else "light")
     live.start()
     return live

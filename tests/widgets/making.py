@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
+from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from goodman_live.catalog import CALIBRATED, Archive, FileRow
@@ -61,7 +62,7 @@ def spectrum_table(n_pixels: int = 400) -> QTable:
 def add_spectrum(archive: Archive, raw: FileRow, *, status: str = "calibrated") -> FileRow:
     """Write a spectrum of a raw frame and index it, as the engine does."""
     table = spectrum_table()
-    linear = fits.PrimaryHDU(np.asarray(table["flux"].value, dtype=np.float32))
+    linear = CCDData(table["flux"].value, unit="electron", header=fits.Header())
     linear.header.update(start_header(read_header(archive.path(raw)), raw.file_name))
     linear.header["GSP_WSTA"] = status
     path = archive.folder(raw.night, "REDUCED") / f"wecfzst_{raw.file_name}"

@@ -5,14 +5,8 @@ import pytest
 
 pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 
-from goodman_live.widgets.image import (
-    STRETCHES,
-    ImageView,
-    limits_of,
-    palette,
-    resample,
-    zscale,
-)
+from goodman_live.picture import STRETCHES, limits_of, resample, zscale
+from goodman_live.widgets.image import ImageView, palette
 
 WHOLE = (-0.5, 1999.5), (-0.5, 899.5)
 

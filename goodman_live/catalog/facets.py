@@ -1,0 +1,49 @@
+"""Counting files by what one can filter by, at every change, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .schema import FACET_TABLE, FACETS, FILES, TALLIES
+
+
+def facet_of(connection: sa.Connection, values: Mapping[str, Any]) -> int:
+    """Number of the combination of facets that a file has; a new one is added."""
+    facets = {name: values[name] for name in FACETS}
+    same = (FACET_TABLE.c[name] == value for name, value in facets.items())
+    found = connection.execute(sa.select(FACET_TABLE.c.id).where(*same)).scalar()
+    if found is None:
+        insert = sa.insert(FACET_TABLE).values(facets)
+        found = connection.execute(insert).inserted_primary_key[0]
+    return found
+
+
+def tally(connection: sa.Connection, night: str, facet_id: int, change: int) -> None:
+    """Count one file more, or one less, of a night."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(TALLIES).values(night=night, facet_id=facet_id, n=change)
+    key = [TALLIES.c.night, TALLIES.c.facet_id]
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=key, set_={"n": TALLIES.c.n + change})
+    )
+
+
+def recount(connection: sa.Connection) -> None:
+    """Count all files anew."""
+    facets = [FILES.c[name] for name in FACETS]
+    connection.execute(sa.update(FILES).values(facet_id=None))
+    connection.execute(sa.delete(TALLIES))
+    connection.execute(sa.delete(FACET_TABLE))
+    connection.execute(
+        sa.insert(FACET_TABLE).from_select(list(FACETS), sa.select(*facets).distinct())
+    )
+    same = (FACET_TABLE.c[name] == FILES.c[name] for name in FACETS)
+    number = sa.select(FACET_TABLE.c.id).where(*same).scalar_subquery()
+    connection.execute(sa.update(FILES).values(facet_id=number))
+    by_night = (FILES.c.night, FILES.c.facet_id)
+    counted = sa.select(*by_night, sa.func.count()).group_by(*by_night)
+    connection.execute(sa.insert(TALLIES).from_select(["night", "facet_id", "n"], counted))

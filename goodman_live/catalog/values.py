@@ -1,0 +1,36 @@
+"""What the columns of a file hold, from what its frame is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..metadata import FrameInfo
+from .database import iso
+from .schema import FileRow
+
+_KNOWN = {field.name for field in fields(FrameInfo)} | set(dir(FrameInfo))
+_SHARED = {field.name for field in fields(FileRow)} & _KNOWN - {"file_name"}
+
+
+def values_of(info: FrameInfo) -> dict[str, Any]:
+    """Columns that say what a frame is."""
+    values = {name: getattr(info, name) for name in _SHARED}
+    return values | {"exposure_start": iso(info.exposure_start)}
+
+
+def checksum_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def time_of(path: Path) -> datetime:
+    """When a file was written; now, if it is gone."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.now(UTC)

@@ -1,0 +1,265 @@
+"""Workers: processes that do one job each, and may die or hang without harm to the others.
+
+Two executors with the interface of `concurrent.futures`. `WorkerPool` starts processes of
+its own, warm and with one thread each; `ClusterPool` sends the jobs to a Dask cluster that
+is there, whose workers see the archive under the same path. What becomes of a job whose
+worker is lost is not decided here: its future tells it by a `WorkerLost`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing import connection
+from queue import SimpleQueue
+from typing import Any
+
+from . import __version__, work
+from .errors import GoodmanError
+
+LIMIT_SECONDS = 300.0
+_START_SECONDS, _CONNECT_SECONDS, _END_SECONDS = 120.0, 10.0, 2.0
+_COUNT_SECONDS = 5.0
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_starting = threading.Lock()
+
+
+class WorkerLost(Exception):
+    """A job has no result: its worker died, or was ended because it took too long.
+
+    `was_retried` says that other workers have tried the job already.
+    """
+
+    was_retried = False
+
+
+class WorkerPool(Executor):
+    """Worker processes of our own. A lost one concerns only its job and is replaced at once.
+
+    Parameters
+    ----------
+    size
+        Number of processes.
+    limit_seconds
+        A job that takes longer is ended with its worker.
+    prepare
+        Called first in each new process.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        limit_seconds: float = LIMIT_SECONDS,
+        prepare: Callable[[], None] = work.start_worker,
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1, not {size}")
+        if not limit_seconds > 0:
+            raise ValueError(f"limit_seconds must be above 0, not {limit_seconds:g}")
+        self.size = size
+        self._limit_seconds, self._prepare = limit_seconds, prepare
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="worker")
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for _ in range(size):
+            self._idle.put(_Worker(prepare))
+
+    def submit(self, function: Callable, /, *args: Any) -> Future:
+        """Call `function(*args)` in a worker; what goes wrong there is raised by the future."""
+        return self._threads.submit(self._call, function, args)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Finish what runs (at the latest after the limit) and end the processes."""
+        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        while not self._idle.empty():
+            self._idle.get().end()
+
+    def _call(self, function: Callable, args: tuple) -> Any:
+        worker = self._idle.get()
+        try:
+            if worker.is_dead:  # it died while it had nothing to do
+                worker.end()
+                worker = _Worker(self._prepare)
+            return worker.call(function, args, self._limit_seconds)
+        except WorkerLost:
+            worker.end()
+            worker = _Worker(self._prepare)
+            raise
+        finally:
+            self._idle.put(worker)
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, prepare: Callable[[], None]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, prepare), daemon=True)
+        with _one_thread_each():
+            self._process.start()
+        self._is_ready = False
+        theirs.close()
+
+    @property
+    def is_dead(self) -> bool:
+        # Not by `is_alive`, which is wrong while another thread starts a process.
+        return bool(connection.wait([self._process.sentinel], 0))
+
+    def call(self, function: Callable, args: tuple, limit_seconds: float) -> Any:
+        """Call a function there; the limit holds from when the process has loaded what it needs."""
+        try:
+            self._pipe.send((function, args))
+            if not self._is_ready:
+                self._receive(_START_SECONDS)
+                self._is_ready = True
+            result, error = self._receive(limit_seconds)
+        except (EOFError, OSError):
+            raise WorkerLost("its worker process died") from None
+        if error is not None:
+            raise error
+        return result
+
+    def _receive(self, limit_seconds: float) -> Any:
+        if not connection.wait([self._pipe, self._process.sentinel], limit_seconds):
+            raise WorkerLost(f"it took longer than {limit_seconds:g} s")
+        return self._pipe.recv()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join(_END_SECONDS)
+        self._pipe.close()
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Limit the numeric libraries of processes started meanwhile to one thread.
+
+    In the environment that they inherit, because a new process loads the main module first, and
+    that may load the numeric libraries.
+    """
+    with _starting:
+        before = {name: os.environ.get(name) for name in _THREADS}
+        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _serve(pipe: connection.Connection, prepare: Callable[[], None]) -> None:
+    """The life of a worker process; it ends when the other end of the pipe is closed."""
+    prepare()
+    pipe.send("ready")
+    while True:
+        try:
+            function, args = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = function(*args), None
+        except Exception as error:
+            answer = None, error
+        pipe.send(answer)
+
+
+class ClusterPool(Executor):
+    """An existing Dask cluster. Its workers should have one thread each, and a nanny.
+
+    A worker that dies is replaced by its nanny, and the scheduler gives the job to another one, as
+    often as its setting `distributed.scheduler.allowed-failures` says. One that takes too long
+    ends itself.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as tcp://127.0.0.1:8786.
+    limit_seconds
+        A job that takes longer is ended with its worker.
+
+    Raises
+    ------
+    GoodmanError
+        If `distributed` is not installed or no scheduler answers.
+    """
+
+    def __init__(self, address: str, limit_seconds: float = LIMIT_SECONDS) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise GoodmanError(
+                "A Dask cluster needs the package distributed: pip install 'goodman_live[dask]'."
+            ) from error
+        try:
+            self._client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise GoodmanError(
+                f"The Dask cluster must be the address of a scheduler that answers; {address} "
+                f"does not: {error}."
+            ) from error
+        self.address, self._limit_seconds = address, limit_seconds
+        self._size, self._count_again = 1, 0.0
+        self._check_versions()
+        self._executor = self._client.get_executor(pure=False, retries=0)
+
+    def _check_versions(self) -> None:
+        """Let all workers load what they need; they must have the same version of it."""
+        for worker, version in self._client.run(work.load, on_error="return").items():
+            if version != __version__:
+                raise GoodmanError(
+                    f"All workers must have goodman_live {__version__}; {worker} has {version}."
+                )
+
+    @property
+    def size(self) -> int:
+        """Threads of all workers that there were in the last seconds, at least one."""
+        if time.monotonic() >= self._count_again:
+            self._size = max(sum(self._client.nthreads().values()), 1)
+            self._count_again = time.monotonic() + _COUNT_SECONDS
+        return self._size
+
+    def submit(self, function: Callable, /, *args: Any) -> Future:
+        """Call `function(*args)` in a worker; what goes wrong there is raised by the future."""
+        told: Future = Future()
+        theirs = self._executor.submit(_within, self._limit_seconds, function, *args)
+        theirs.add_done_callback(lambda done: self._tell(done, told))
+        return told
+
+    def _tell(self, done: Future, told: Future) -> None:
+        from distributed import KilledWorker
+
+        if done.cancelled():
+            told.set_exception(GoodmanError(f"The Dask cluster at {self.address} went away."))
+            return
+        error = done.exception()
+        if isinstance(error, KilledWorker):
+            limit = f"its workers died, or took longer than {self._limit_seconds:g} s"
+            error = WorkerLost(limit)
+            error.was_retried = True
+        if error is not None:
+            told.set_exception(error)
+        else:
+            told.set_result(done.result())
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the cluster; what is not finished is given up."""
+        self._client.close(timeout=_END_SECONDS)
+
+
+def _within(limit_seconds: float, function: Callable, *args: Any) -> Any:
+    """Call a function in a worker that ends itself if that takes too long."""
+    watch = threading.Timer(limit_seconds, os._exit, (1,))
+    watch.daemon = True
+    watch.start()
+    try:
+        return function(*args)
+    finally:
+        watch.cancel()

@@ -1,0 +1,330 @@
+"""What happens to the engine from outside: it is killed, its disk fills, its database goes away."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from astropy.io import fits
+
+from benchmarks.soak import (
+    SETTINGS,
+    differences,
+    faults_of,
+    feed_broken,
+    kill_moments,
+    live_through,
+    make_night,
+    products_of,
+)
+from goodman_live.catalog import Archive
+from goodman_live.engine import Engine
+from goodman_live.errors import GoodmanError
+from goodman_live.patience import Again, PatientArchive
+from goodman_live.pool import WorkerPool
+from goodman_live.recipes import ReductionSettings
+from goodman_live.watch import files_below
+
+N_BROKEN = 155
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    return make_night(tmp_path_factory.mktemp("crashes") / "night")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerPool(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def incoming(tmp_path):
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    return folder
+
+
+class Live:
+    """An engine in a thread."""
+
+    def __init__(self, archive, incoming, pool, **options):
+        settings = ReductionSettings(**SETTINGS)
+        self.engine = Engine(archive, settings, pool, rebuild_seconds=0.2, **options)
+        self.stop, self.finished, self.error = threading.Event(), [], None
+        self._thread = threading.Thread(target=self._run, args=(incoming,))
+        self._thread.start()
+
+    def _run(self, incoming):
+        try:
+            for finished in self.engine.live(incoming, self.stop):
+                self.finished.append(finished)
+        except BaseException as error:
+            self.error = error
+
+    def wait_for(self, condition, seconds=90.0):
+        until = time.monotonic() + seconds
+        while not condition() and time.monotonic() < until and self.error is None:
+            time.sleep(0.05)
+        assert self.error is None, self.error
+        assert condition(), self.finished
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self._thread.join(60)
+        self.engine.close()
+
+
+def states(archive):
+    return {raw.row.file_name: raw.row.state for raw in archive.raw_frames()}
+
+
+def science_of(night):
+    return night / "0008_SN2026abc.fits"
+
+
+# Killed
+
+
+def test_an_engine_killed_again_and_again_ends_with_the_products_of_a_calm_one(
+    night, pool, tmp_path
+):
+    with closing(Archive(tmp_path / "calm" / "archive")) as archive:
+        settings = ReductionSettings(**SETTINGS)
+        with Engine(archive, settings, pool, rebuild_seconds=0) as engine:
+            assert {f.state for f in engine.reduce(files_below(night))} == {"done"}
+    live_through(night, tmp_path / "killed", kill_moments(6, seed=32))
+    assert faults_of(tmp_path / "killed") == []
+    calm, killed = (products_of(tmp_path / name) for name in ("calm", "killed"))
+    assert len(calm) >= 10 and differences(calm, killed) == []
+
+
+def test_moments_of_killing_follow_from_the_seed():
+    assert kill_moments(50, 1) == kill_moments(50, 1) != kill_moments(50, 2)
+
+
+def test_a_raw_frame_that_was_copied_and_not_indexed_is_found(night, pool, incoming, tmp_path):
+    with closing(Archive(tmp_path / "archive")) as archive:
+        copied = archive.folder("20260315", "RAW") / "0001_bias.fits"
+        copied.parent.mkdir(parents=True)
+        shutil.copy(night / copied.name, copied)
+        shutil.copy(night / "0002_bias.fits", incoming)
+        with Live(archive, incoming, pool) as live:
+            live.wait_for(lambda: set(states(archive)) == {copied.name, "0002_bias.fits"})
+
+
+def test_a_product_that_was_written_and_not_indexed_is_removed(night, pool, incoming, tmp_path):
+    with closing(Archive(tmp_path / "archive")) as archive:
+        name = science_of(night).name
+        shutil.copy(night / name, incoming)
+        with Live(archive, incoming, pool) as live:
+            live.wait_for(lambda: states(archive).get(name) == "provisional")
+        (raw,) = archive.raw_frames()
+        product = archive.path(archive.children(raw.row.id)[-1])
+        others = [product.with_name(f"x{product.name}"), product.with_name("xt_0099_other.fits")]
+        for other in others:
+            shutil.copy(product, other)
+        fits.setval(others[1], "GSP_ONAM", value="0099_other.fits")
+        archive.set_state(raw.row.id, "reducing")
+        with Live(archive, incoming, pool) as live:
+            live.wait_for(lambda: states(archive)[name] == "provisional")
+        assert [other.exists() for other in others] == [False, True]
+
+
+# Disks
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a few MB that really is full when it is full."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def quick_again(engine):
+    engine._refused, engine._postponed = Again(0.3, 0.6), Again(0.3, 0.6)
+
+
+def test_a_full_disk_is_told_and_what_failed_is_done_when_there_is_space(
+    night, pool, incoming, tmp_path, small_disk
+):
+    filler, name = small_disk / "filler", science_of(night).name
+    url = f"sqlite:///{tmp_path}/index.sqlite"
+    with closing(Archive(small_disk / "archive", url)) as archive:
+        with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
+            while True:
+                stream.write(bytes(4096))
+        with Live(archive, incoming, pool) as live:
+            quick_again(live.engine)
+            shutil.copy(night / name, incoming)
+            live.wait_for(lambda: archive.n_frames() == 1)
+            assert "cannot be archived: No space left" in archive.frames()[0].message
+            os.truncate(filler, filler.stat().st_size - 500_000)
+            live.wait_for(lambda: states(archive).get(name) == "failed")
+            (raw,) = archive.raw_frames()
+            assert "No space left" in raw.row.message
+            filler.unlink()
+            live.wait_for(lambda: states(archive)[name] == "provisional")
+        products = archive.children(raw.row.id)
+        for row in products:
+            fits.open(archive.path(row), checksum=True).close()
+        assert len(products) >= 2 and not list(archive.root.rglob("*.part"))
+
+
+def test_a_file_system_that_is_read_only_is_told_in_one_sentence(night, small_disk, incoming):
+    Archive(small_disk / "archive").close()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    command = [sys.executable, "-m", "goodman_live.cli", "live", "--no-dashboard"]
+    command += ["--incoming", incoming, "--archive", small_disk / "archive", "--jobs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "must be" in done.stderr and "write" in done.stderr
+
+
+def test_errors_of_the_file_system_pass_and_others_do_not():
+    from goodman_live.work import is_passing
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    wrapped = ValueError("x")
+    wrapped.__cause__ = full
+    assert is_passing(full) and is_passing(wrapped)
+    assert not is_passing(ValueError("x")) and not is_passing(OSError("corrupt"))
+    assert not is_passing(FileNotFoundError(errno.ENOENT, "gone"))
+
+
+def test_what_failed_is_tried_again_after_longer_and_longer_delays():
+    now, again = 0.0, None
+    again = Again(5.0, 30.0, clock=lambda: now)
+    moments = []
+    again.add("a")
+    while now < 110.0:
+        now += 1.0
+        for thing in again.take_due():
+            moments.append(now)
+            again.add(thing)
+    assert moments == [5.0, 15.0, 35.0, 65.0, 95.0]
+    again.forget("a")
+    now += 1000.0
+    assert list(again.take_due()) == []
+    again.add("a")
+    now += 5.0
+    assert list(again.take_due()) == ["a"], "the delay begins anew after success"
+
+
+# Databases and clocks
+
+
+def lock_for(path, seconds):
+    """Lock an SQLite database from another connection; the thread that will let it go."""
+    other = sqlite3.connect(path, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+
+    def release():
+        time.sleep(seconds)
+        other.rollback()
+        other.close()
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    return thread
+
+
+def test_a_database_that_is_away_for_a_while_costs_nothing(
+    night, pool, incoming, tmp_path, monkeypatch
+):
+    from goodman_live.catalog import database
+
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.2)  # so that it is we who wait
+    with closing(Archive(tmp_path / "archive")) as archive:
+        with Live(archive, incoming, pool) as live:
+            for path in files_below(night)[:3]:
+                shutil.copy(path, incoming)
+            live.wait_for(lambda: len(states(archive)) == 3)
+            thread = lock_for(archive.root / "archive.sqlite", 2.0)
+            shutil.copy(science_of(night), incoming)
+            thread.join()
+            live.wait_for(lambda: states(archive).get(science_of(night).name) == "provisional")
+            live.wait_for(lambda: live.engine.n_to_do == 0)
+        assert set(states(archive).values()) == {"done", "provisional"}
+
+
+def test_a_postgresql_server_that_restarts_costs_nothing(
+    night, pool, incoming, tmp_path, postgresql_server
+):
+    with closing(Archive(tmp_path / "archive", postgresql_server.new_database())) as archive:
+        with Live(archive, incoming, pool) as live:
+            shutil.copy(night / "0001_bias.fits", incoming)
+            live.wait_for(lambda: len(states(archive)) == 1)
+            postgresql_server.stop()
+            try:
+                for path in files_below(night)[1:3]:
+                    shutil.copy(path, incoming)
+                shutil.copy(science_of(night), incoming)
+                time.sleep(1.5)
+            finally:
+                postgresql_server.start()
+            live.wait_for(lambda: len(states(archive)) == 4 and live.engine.n_to_do == 0)
+        found = states(archive)
+        assert found.pop(science_of(night).name) == "provisional"
+        assert set(found.values()) == {"done"}
+
+
+def test_a_database_that_stays_away_is_given_up_with_the_reason(tmp_path, monkeypatch):
+    from goodman_live.catalog import database
+
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.05)
+    with closing(Archive(tmp_path / "archive")) as archive:
+        patient = PatientArchive(archive, patience_seconds=0.3)
+        thread = lock_for(archive.root / "archive.sqlite", 1.0)
+        with pytest.raises(GoodmanError, match=r"database must answer.*database is locked"):
+            patient.add_unreadable(tmp_path / "x.fits", "nothing")
+        thread.join()
+        patient.add_unreadable(tmp_path / "x.fits", "nothing")
+        assert archive.n_frames() == 1
+
+
+def test_a_clock_that_steps_neither_stops_nor_spoils_a_night(
+    night, pool, incoming, tmp_path, monkeypatch
+):
+    real, step = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + step[0])
+    with closing(Archive(tmp_path / "archive")) as archive:
+        with Live(archive, incoming, pool) as live:
+            for path, seconds in zip(files_below(night), [3600.0, -7200.0] * 6, strict=True):
+                step[0] = seconds
+                shutil.copy(path, incoming)
+                time.sleep(0.05)
+            live.wait_for(lambda: len(states(archive)) == 12 and live.engine.n_to_do == 0)
+        assert set(states(archive).values()) == {"done"}
+        times = [run.times for run in archive.runs() if run.times]
+        assert times and all(0.0 <= s < 90.0 for each in times for s in each.values())
+        assert any("total" in each for each in times)
+
+
+# Broken files
+
+
+def test_broken_files_are_recorded_with_a_reason_and_harm_no_other(night, tmp_path):
+    faults, (before, after) = feed_broken(night, tmp_path, N_BROKEN, seed=1)
+    assert faults == []
+    assert after[0] - before[0] < 80 and max(after[1:]) - max(before[1:]) < 250

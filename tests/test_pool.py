@@ -1,0 +1,166 @@
+"""Workers: a lost one concerns only its own job, here and on a cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from jobs import complain, die, nothing, slowly
+
+from benchmarks.soak import SETTINGS, current_products, differences, make_night
+from goodman_live import pool as pool_module
+from goodman_live.catalog import Archive
+from goodman_live.engine import Engine
+from goodman_live.errors import GoodmanError
+from goodman_live.pool import ClusterPool, WorkerLost, WorkerPool
+from goodman_live.recipes import ReductionSettings
+from goodman_live.watch import files_below
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerPool(2, 2.0, prepare=nothing) as pool:
+        yield pool
+
+
+def pids(pool):
+    return {future.result() for future in [pool.submit(slowly, 0.3) for _ in range(2)]}
+
+
+def test_jobs_run_in_as_many_processes_as_asked_for(pool):
+    assert len(pids(pool)) == 2 and os.getpid() not in pids(pool)
+
+
+def test_what_goes_wrong_in_a_worker_is_raised_by_the_future(pool):
+    with pytest.raises(ValueError, match="so it is"):
+        pool.submit(complain, "so it is").result()
+
+
+def test_a_worker_that_dies_harms_no_other_job_and_is_replaced(pool):
+    before = pids(pool)
+    other, lost = pool.submit(slowly, 0.8), pool.submit(die)
+    with pytest.raises(WorkerLost, match="died"):
+        lost.result()
+    assert other.result() in before
+    assert len(pids(pool)) == 2 and len(pids(pool) & before) == 1
+
+
+def test_a_job_that_takes_too_long_is_ended_and_harms_no_other(pool):
+    before = pids(pool)
+    hung, other = pool.submit(slowly, 1000.0), pool.submit(slowly, 0.8)
+    start = time.monotonic()
+    with pytest.raises(WorkerLost, match="longer than 2 s"):
+        hung.result()
+    assert time.monotonic() - start < 10.0
+    assert other.result() in before
+    assert len(pids(pool)) == 2
+
+
+def test_a_worker_that_died_idle_is_replaced_unnoticed(pool):
+    before = pids(pool)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert len(pids(pool)) == 2 and not pids(pool) & before
+
+
+def test_the_clock_on_the_wall_may_jump_while_a_job_runs(pool, monkeypatch):
+    future = pool.submit(slowly, 0.5)
+    moment = time.time()
+    monkeypatch.setattr(time, "time", lambda: moment + 86400.0)
+    assert future.result() in pids(pool)
+
+
+def test_no_process_is_left_when_a_pool_ends():
+    with WorkerPool(2, prepare=nothing) as pool:
+        started = pids(pool)
+    for pid in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("arguments", [(0,), (1, 0.0)])
+def test_impossible_pools_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        WorkerPool(*arguments)
+
+
+# A Dask cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    import dask
+
+    quiet = {
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.admin.log-format": "%(message)s",
+        "distributed.comm.timeouts.connect": "10s",
+    }
+    with (
+        dask.config.set(quiet),
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=50,
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster_pool(cluster):
+    with ClusterPool(cluster.scheduler_address, 2.0) as pool:
+        yield pool
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_does_jobs_and_tells_what_goes_wrong(cluster_pool):
+    assert cluster_pool.size == 2
+    first, second = (cluster_pool.submit(slowly, 0.5) for _ in range(2))
+    assert first.result() != second.result(), "the same call twice is two jobs"
+    with pytest.raises(ValueError, match="so it is"):
+        cluster_pool.submit(complain, "so it is").result()
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_night_on_a_cluster_gives_the_products_of_our_own_workers(cluster, tmp_path):
+    night = make_night(tmp_path / "night")
+    pools = {
+        "own": WorkerPool(2),
+        "cluster": ClusterPool(cluster.scheduler_address),
+    }
+    made = {}
+    for name, pool in pools.items():
+        archive = Archive(tmp_path / name, f"sqlite:///{tmp_path / name}.sqlite", by_night=False)
+        with (
+            pool,
+            Engine(archive, ReductionSettings(**SETTINGS), pool, rebuild_seconds=0) as engine,
+        ):
+            finished = list(engine.reduce(files_below(night)))
+        made[name] = current_products(archive)
+        archive.close()
+        assert {f.state for f in finished} == {"done"} and len(finished) == 8
+    assert differences(made["own"], made["cluster"]) == []
+    assert len([name for name in made["own"] if name.startswith("w")]) >= 4
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_tries_elsewhere_what_kills_or_hangs_a_worker_and_then_gives_it_up(cluster_pool):
+    for job in ((die,), (slowly, 1000.0)):
+        other, lost = cluster_pool.submit(slowly, 0.2), cluster_pool.submit(*job)
+        with pytest.raises(WorkerLost, match="its workers died") as told:
+            lost.result(90)
+        assert told.value.was_retried and other.result(60)
+
+
+def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    monkeypatch.setattr(pool_module, "_CONNECT_SECONDS", 0.5)
+    with pytest.raises(GoodmanError, match="address of a scheduler that answers"):
+        ClusterPool("tcp://127.0.0.1:9")
