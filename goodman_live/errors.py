@@ -33,8 +33,10 @@ class Refused(GoodmanError):
     """What somebody asked for breaks a rule."""
 
 
-class NotFound(GoodmanError):
+class NotFound(GoodmanError, KeyError):
     """It does not exist, or not for whoever asks: nobody can tell which."""
+
+    __str__ = Exception.__str__
 
 
 class Forbidden(GoodmanError):

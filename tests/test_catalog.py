@@ -480,7 +480,7 @@ def test_processes_that_write_at_once_lose_nothing_and_no_follower_misses_any(ar
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     writers = [
         context.Process(target=write_many, args=(archive.root, database, first, 40))
         for first in (0, 1000, 2000)
