@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from . import calibrations
-from .blocks.arc import find_arc_lines, measure_tilt
+from .blocks.arc import ArcLines, find_arc_lines, measure_tilt
 from .blocks.extract import extract_arc
 from .blocks.flexure import DatedSolution, interpolate_solutions, measure_drift
 from .blocks.templates import (
@@ -35,6 +36,7 @@ from .blocks.wavelength import (
     WavelengthSolution,
     first_guess,
     provisional_solution,
+    read_solution,
     solve_wavelength,
 )
 from .blocks.zeropoint import ZeroPointSettings, correct_zero_point
@@ -93,11 +95,32 @@ class Solved:
         return DatedSolution(self.solution, calibrations.mean_moment(self.infos))
 
 
+@dataclass(frozen=True)
+class BorrowedSolution:
+    """Wavelengths of an arc of the same set-up and another time: provisional, and so `solution`.
+
+    `arc` is the name of its raw frame, `date` its day [UT].
+    """
+
+    solution: WavelengthSolution
+    arc: str
+    date: str
+    slit: str = ""
+
+    @classmethod
+    def from_header(cls, header: fits.Header) -> BorrowedSolution:
+        """Those of a calibrated spectrum; KeyError if its header tells of none."""
+        solution = replace(read_solution(header), status="provisional")
+        info = FrameInfo.from_header(header, (1, 1), header["GSP_ONAM"])
+        return cls(solution, info.file_name, f"{info.exposure_start:%Y-%m-%d}", info.slit)
+
+
 def solve_arcs(
     lights: Sequence[ArcLight],
     info: FrameInfo,
     settings: DispersionSettings,
     templates: Sequence[Template] = (),
+    borrowed: BorrowedSolution | None = None,
 ) -> Solved:
     """Wavelengths along a trace of the frame `info` from the light of several arcs.
 
@@ -107,12 +130,14 @@ def solve_arcs(
         Light of the arcs along the trace, in any order.
     templates
         Arcs of a library to compare them with.
+    borrowed
+        What is taken, rather than the grating equation, where neither arcs nor library help.
     """
     groups = _together(lights, info)
     if not groups:
-        reason = "No arc: wavelengths are provisional, from the grating equation."
-        return Solved(_provisional(info), (reason,), fits.Header())
-    solved = [solve_together(group, info, settings, templates) for group in groups]
+        solution, origin, cards = _provisional(info, borrowed)
+        return Solved(solution, (f"No arc: wavelengths are provisional, {origin}.",), cards)
+    solved = [solve_together(group, info, settings, templates, borrowed) for group in groups]
     calibrated = [one for one in solved if one.solution.status == "calibrated"]
     best = (calibrated or solved)[0]
     _note_slits(best, info)
@@ -137,21 +162,22 @@ def solve_together(
     info: FrameInfo,
     settings: DispersionSettings,
     templates: Sequence[Template] = (),
+    borrowed: BorrowedSolution | None = None,
 ) -> Solved:
     """Wavelengths from arcs taken together, with the second opinion of a library of arcs."""
     flux = np.sum([one.light["flux"].value for one in lights], axis=0)
     column = lights[0].light["column"].value
-    lines = find_arc_lines(column, flux, _saturated(lights))
+    lines = lines_in(lights)
     lamps = dict.fromkeys(lamp for one in lights for lamp in one.info.lamps)
     guess = first_guess(info.lines, info.camera_angle, info.grating_angle)
-    reasons: tuple[str, ...] = ()
+    reasons, cards = (), fits.Header()
     try:
         known = [lamp for lamp in lamps if lamp in ARC_LAMPS]
         solution = solve_wavelength(lines, known, guess, settings)
     except NoWavelengthSolution as error:
-        solution = _provisional(info)
-        reasons = (f"Wavelengths are provisional, from the grating equation: {error}",)
-    solved = Solved(solution, reasons, fits.Header(), tuple(lights))
+        solution, origin, cards = _provisional(info, borrowed)
+        reasons = (f"Wavelengths are provisional, {origin}: {error}",)
+    solved = Solved(solution, reasons, cards, tuple(lights))
     if np.isfinite(lights[0].tilt):
         tilt = round(lights[0].tilt, 3)
         solved.cards["GSP_WTLT"] = (tilt, "tilt of arc lines [columns per 100 rows]")
@@ -169,8 +195,38 @@ def solve_together(
     return _helped(solved, solve_with_template(lines, known, likeness, guess), likeness)
 
 
-def _provisional(info: FrameInfo) -> WavelengthSolution:
-    return provisional_solution(info.lines, info.camera_angle, info.grating_angle)
+def lines_in(lights: Sequence[ArcLight]) -> ArcLines:
+    """Lines of arcs taken together, along the same trace."""
+    flux = np.sum([one.light["flux"].value for one in lights], axis=0)
+    return find_arc_lines(lights[0].light["column"].value, flux, _saturated(lights))
+
+
+def light_of_product(table: QTable) -> ArcLight:
+    """The light of a calibrated arc spectrum, as `io.read_spectrum` gives it, by column."""
+    header = table.meta["header"]
+    info = FrameInfo.from_header(header, (1, len(table)), header["GSP_ONAM"])
+    every = np.arange(0.0, 4300.0)
+    light = table.copy()
+    light["column"] = (
+        np.interp(table["wavelength"].value, read_solution(header).wavelength_at(every), every)
+        * u.pix
+    )
+    return ArcLight(info, light)
+
+
+def _provisional(
+    info: FrameInfo, borrowed: BorrowedSolution | None
+) -> tuple[WavelengthSolution, str, fits.Header]:
+    """Wavelengths without an arc, where they are from, and cards that tell so."""
+    cards = fits.Header()
+    if borrowed is None:
+        solution = provisional_solution(info.lines, info.camera_angle, info.grating_angle)
+        return solution, "from the grating equation", cards
+    cards["GSP_WBOR"] = (borrowed.arc, "arc whose wavelengths are borrowed")
+    origin = f"those of {borrowed.arc} of {borrowed.date}"
+    if borrowed.slit and borrowed.slit != info.slit:
+        origin += f", taken through slit {borrowed.slit}"
+    return borrowed.solution, origin, cards
 
 
 def _saturated(lights: Sequence[ArcLight]) -> np.ndarray:
@@ -194,6 +250,7 @@ def _compared(solved: Solved, likeness: Likeness) -> Solved:
 
 def _helped(solved: Solved, solution: WavelengthSolution | None, likeness: Likeness) -> Solved:
     """What the library makes of an arc that the solver refused."""
+    solved.cards.remove("GSP_WBOR", ignore_missing=True)
     if solution is not None:
         return replace(solved, solution=solution, reasons=())
     sentence = (
@@ -246,8 +303,8 @@ def settle_on_sky(
     """
     solution, header = solved.solution, table.meta["header"]
     header.update(solved.cards)
-    # A provisional scale may be off by as much as an arc's would be looked for.
-    if solution.status == "provisional":
+    # The grating equation may be off by as much as an arc would be looked for.
+    if solution.status == "provisional" and "GSP_WBOR" not in solved.cards:
         wider = {"sky_zero_point_search": settings.wavelength_search}
         settings = type(settings)(**settings.to_dict() | wider)
     pixels = max((info.slit_width or 1.0) / PIXEL_SCALE, 3.0)

@@ -15,6 +15,8 @@ from .metadata import FrameInfo
 ANGLE_TOLERANCE = 0.06  # [deg]
 TAKEN_TOGETHER = timedelta(minutes=15)
 TOGETHER = ("slit", "window", "binning", "gain", "block")
+LENDING = ("camera", "grating", "camera_angle", "grating_angle")
+LENDING_WITHIN = timedelta(days=90)  # how far away an arc may be whose wavelengths are borrowed
 BRACKETING = timedelta(hours=3)  # arcs farther away say nothing of the flexure at a frame
 
 
@@ -24,12 +26,14 @@ class Rule:
 
     `must` names attributes of `FrameInfo` that have to be equal, `prefer` those that decide
     between candidates, first to last, before nearness in time; `within` bounds that nearness.
+    What is `private` serves its own proposal only: names of its files tell of its targets.
     """
 
     kind: str
     must: tuple[str, ...]
     prefer: tuple[str, ...]
     within: timedelta
+    private: bool = False
 
 
 RULES = {
@@ -61,8 +65,10 @@ RULES = {
         ("camera", "grating", "camera_angle", "grating_angle", "filter2"),
         ("block", "night", "slit"),
         timedelta(days=2),
+        private=True,
     ),
 }
+NOBODYS = ("", "calibrate")  # what frames carry that belong to no proposal
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Candidate:
         return not self.reasons
 
 
-def same(name: str, a: FrameInfo, b: FrameInfo) -> bool:
+def same(name: str, a: FrameInfo | SolvedArc, b: FrameInfo | SolvedArc) -> bool:
     """Whether two frames agree in the attribute `name`; angles within a tolerance."""
     left, right = getattr(a, name), getattr(b, name)
     if name.endswith("_angle"):
@@ -110,11 +116,19 @@ def weigh(kind: str, frame: FrameInfo, candidate: FrameInfo) -> Candidate:
         reasons.insert(0, f"it is no {kind} but {candidate.kind}")
     distance = abs(mid_exposure(candidate) - mid_exposure(frame))
     if distance > rule.within:
-        reasons.append(f"it is {distance.days} days away, more than {rule.within.days}")
+        days = distance / timedelta(days=1)
+        reasons.append(f"it is {days:.3g} days away, more than {rule.within.days}")
+    if rule.private and not may_use(frame.proposal, candidate.proposal):
+        reasons.append("it belongs to another proposal")
     misses = [
         float(not (getattr(frame, name) and same(name, frame, candidate))) for name in rule.prefer
     ]
     return Candidate(candidate, tuple(reasons), (*misses, distance.total_seconds()))
+
+
+def may_use(proposal: str, owner: str) -> bool:
+    """Whether frames of `proposal` may be reduced with what belongs to `owner`."""
+    return owner in (proposal, *NOBODYS)
 
 
 def candidates(kind: str, frame: FrameInfo, frames: Iterable[FrameInfo]) -> list[Candidate]:
@@ -127,6 +141,41 @@ def choose(kind: str, frame: FrameInfo, frames: Iterable[FrameInfo]) -> FrameInf
     """The calibration frame of `kind` that serves `frame` best, or None."""
     ranked = candidates(kind, frame, frames)
     return ranked[0].info if ranked and ranked[0].fits else None
+
+
+@dataclass(frozen=True)
+class SolvedArc:
+    """An arc that once gave wavelengths: its set-up, and its calibrated spectrum in the archive.
+
+    It serves where no arc does: flexure makes it wrong by some pixels.
+    """
+
+    path: str
+    camera: str
+    grating: str
+    camera_angle: float
+    grating_angle: float
+    moment: datetime
+    slit: str = ""
+    proposal: str = ""
+
+    def may_lend(self, frame: FrameInfo) -> bool:
+        """Whether its wavelengths are better than none for a frame."""
+        return (
+            all(same(name, frame, self) for name in LENDING)
+            and abs(self.moment - frame.exposure_start) <= LENDING_WITHIN
+            and may_use(frame.proposal, self.proposal)
+        )
+
+
+def nearest_solved(frame: FrameInfo, arcs: Iterable[SolvedArc]) -> SolvedArc | None:
+    """Of the arcs that may lend their wavelengths to `frame` the nearest in time.
+
+    Those through the same slit come first: slits sit tens of pixels apart, flexure is less.
+    """
+    able = [arc for arc in arcs if arc.may_lend(frame)]
+    ranks = [(a.slit != frame.slit, abs(a.moment - frame.exposure_start), a.path) for a in able]
+    return able[ranks.index(min(ranks))] if able else None
 
 
 def mid_exposure(frame: FrameInfo) -> datetime:
@@ -157,8 +206,8 @@ def arc_groups(frame: FrameInfo, arcs: Sequence[FrameInfo]) -> list[list[FrameIn
     rank = {id(arc): weigh("arc", frame, arc).rank for arc in arcs}
     ranked = sorted(arcs, key=lambda arc: (rank[id(arc)], arc.file_name))
     groups = []
-    for is_before in (True, False):
-        side = [arc for arc in ranked if _is_before(arc, frame) == is_before]
+    for before in (True, False):
+        side = [arc for arc in ranked if is_before(arc, frame) == before]
         if side:
             groups.append([arc for arc in side if _taken_together(side[0], arc)])
     groups.sort(key=lambda group: rank[id(group[0])])
@@ -167,7 +216,8 @@ def arc_groups(frame: FrameInfo, arcs: Sequence[FrameInfo]) -> list[list[FrameIn
     return groups
 
 
-def _is_before(arc: FrameInfo, frame: FrameInfo) -> bool:
+def is_before(arc: FrameInfo, frame: FrameInfo) -> bool:
+    """Whether one exposure was before the other."""
     return mid_exposure(arc) < mid_exposure(frame)
 
 
@@ -202,13 +252,16 @@ def why_chosen(frame: FrameInfo, groups: Sequence[Sequence[FrameInfo]]) -> str:
         shared = "same night" if same("night", frame, best) else "another night"
     if not same("slit", frame, best):
         shared += ", other slit"
-    return f"{shared}, {' and '.join(_apart(frame, group[0]) for group in groups)}"
+    return f"{shared}, {' and '.join(time_apart(frame, group[0]) for group in groups)}"
 
 
-def _apart(frame: FrameInfo, arc: FrameInfo) -> str:
-    minutes = abs(mid_exposure(arc) - mid_exposure(frame)).total_seconds() / 60
+def time_apart(frame: FrameInfo, other: FrameInfo) -> str:
+    """How far a calibration is from `frame`: '12 min before', '2.5 h after', '6 days before'."""
+    minutes = abs(mid_exposure(other) - mid_exposure(frame)).total_seconds() / 60
     length = f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-    return f"{length} {'before' if _is_before(arc, frame) else 'after'}"
+    if minutes >= 48 * 60:
+        length = f"{minutes / 1440:.0f} days"
+    return f"{length} {'before' if is_before(other, frame) else 'after'}"
 
 
 def needs(frame: FrameInfo) -> tuple[str, ...]:
@@ -222,12 +275,12 @@ def needs(frame: FrameInfo) -> tuple[str, ...]:
     return ()
 
 
-def missing_sentence(kind: str, frame: FrameInfo) -> str:
-    """What to tell the operator when `frame` has no calibration of `kind`."""
+def what_must_match(kind: str, frame: FrameInfo) -> str:
+    """What a calibration of `kind` must share with `frame`: 'camera Red, binning 2x2, ...'."""
     wanted = {
         "camera": frame.camera,
         "binning": frame.binning,
-        "window": frame.window,
+        "window": f"{frame.window} ({frame.roi})" if frame.roi else frame.window,
         "gain": f"{frame.gain:g}",
         "read_noise": f"{frame.read_noise:g}",
         "grating": frame.grating,
@@ -236,9 +289,12 @@ def missing_sentence(kind: str, frame: FrameInfo) -> str:
         "filter": frame.filter,
         "filter2": frame.filter2,
     }
-    rule = RULES[kind]
-    listed = ", ".join(f"{name.replace('_', ' ')} {wanted[name]}" for name in rule.must)
+    return ", ".join(f"{name.replace('_', ' ')} {wanted[name]}" for name in RULES[kind].must)
+
+
+def missing_sentence(kind: str, frame: FrameInfo) -> str:
+    """What to tell the operator when `frame` has no calibration of `kind`."""
     return (
-        f"{frame.file_name} needs {'an' if kind == 'arc' else 'a'} {kind} with {listed}; "
-        f"there is none within {rule.within.days} days."
+        f"{frame.file_name} needs {'an' if kind == 'arc' else 'a'} {kind} with "
+        f"{what_must_match(kind, frame)}; there is none within {RULES[kind].within.days} days."
     )

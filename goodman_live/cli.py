@@ -1,4 +1,4 @@
-"""The command line: `goodman-live reduce | live | index | info | lamps | replay | simulate | ...`.
+"""The command line: `goodman-live reduce | live | index | info | why | lamps | replay | ...`.
 
 Results go to the standard output, a line each; progress, warnings and errors to the
 standard error. The exit code is 0 when all went well, 1 when something failed, 2 for
@@ -27,13 +27,16 @@ from . import __version__
 from .errors import GoodmanError
 
 if TYPE_CHECKING:
+    from .catalog import Archive, FileRow
     from .engine import Finished
     from .metadata import FrameInfo
     from .people import People, Proposal, Token
     from .pool import ClusterPool, WorkerPool
+    from .reasons import Choice
     from .recipes import ReductionSettings
 
 DEFAULT_PORT = 8866
+DEFAULT_API_PORT = 8867
 _DASHBOARD_END_SECONDS = 25.0
 
 
@@ -86,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_live,
         _add_index,
         _add_info,
+        _add_why,
+        _add_calibrations,
         _add_lamps,
         _add_replay,
         _add_simulate,
@@ -93,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_benchmark,
         _add_latency,
         _add_people,
+        _add_api,
     ):
         add(commands)
     return parser
@@ -224,6 +230,47 @@ def _add_info(commands) -> None:
         type=Path,
         metavar="DIR",
         help="folder to look for calibrations in (default: that of the file)",
+    )
+
+
+def _add_why(commands) -> None:
+    parser = _command(
+        commands,
+        "why",
+        _why,
+        "Say why a frame gets these calibrations and not others.",
+        "Of each kind that the frame needs: what is chosen and why, what is not and why not, and "
+        "what is missing.",
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a raw frame, or a product of one; by its path, or "
+        "by its name in the archive",
+    )  # fmt: skip
+    _add_where_to_look(parser, "folder to look for calibrations in (default: that of the file)")
+
+
+def _add_calibrations(commands) -> None:
+    parser = _command(
+        commands,
+        "calibrations",
+        _calibrations,
+        "Say which calibrations the science of a night has and lacks.",
+        "A line for each set-up, and for whatever is missing a sentence for the operator.",
+    )
+    parser.add_argument(
+        "night", metavar="NIGHT", help="YYYYMMDD, a night of the archive; or a folder of raw frames"
+    )
+    _add_where_to_look(parser, "")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_where_to_look(parser: argparse.ArgumentParser, night_help: str) -> None:
+    parser.add_argument("--archive", type=Path, metavar="ARCHIVE", help="folder of nights")
+    _add_database_option(parser)
+    if night_help:
+        parser.add_argument("--night", type=Path, metavar="DIR", help=night_help)
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE.json", help="reduction settings that differ"
     )
 
 
@@ -398,6 +445,33 @@ def _add_latency(commands) -> None:
         default=1000,
         metavar="N",
         help="look at the newest N runs (default: 1000)",
+    )
+
+
+def _add_api(commands) -> None:
+    parser = _command(
+        commands,
+        "api",
+        _api,
+        "Serve an archive to programs and pages, over HTTP.",
+        "Only to this machine, unless --host says otherwise; put a server that speaks TLS in front "
+        "of it. The documentation, where requests can be tried out, is under PREFIX/docs. Keys are "
+        "made with 'goodman-live people token'.",
+    )
+    _add_archive_options(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, default=DEFAULT_API_PORT, help=f"default: {DEFAULT_API_PORT}"
+    )
+    parser.add_argument(
+        "--prefix", default="/api", help="path of all addresses, such as /gsp/api (default: /api)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=_at_least(1),
+        default=1,
+        metavar="N",
+        help="worker processes for reductions that people ask for (default: 1)",
     )
 
 
@@ -788,6 +862,30 @@ def _end(child: subprocess.Popen) -> None:
         child.wait()
 
 
+# api
+
+
+def _api(options: argparse.Namespace) -> int:
+    _existing_folder(options.archive, "--archive")
+    _refuse_taken(options.port)
+    try:
+        from .api import serve
+    except ImportError as error:
+        raise GoodmanError(
+            f"The API needs the package {error.name}: pip install 'goodman_live[api]'."
+        ) from error
+    say(f"http://{options.host}:{options.port}/{options.prefix.strip('/')}/docs  Ctrl-C ends.")
+    serve(
+        options.archive,
+        _database(options),
+        host=options.host,
+        port=options.port,
+        prefix=options.prefix,
+        n_workers=options.jobs,
+    )
+    return 0
+
+
 # lamps
 
 
@@ -898,6 +996,7 @@ def _add_user(options: argparse.Namespace) -> int:
             say(people.link_address(people.link(user.id)))
             return 0
         people.invite(user.id)
+        say(f"{user.email}  invited")
     return 0
 
 
@@ -1120,28 +1219,25 @@ def _info(options: argparse.Namespace) -> int:
     if not path.is_file():
         raise GoodmanError(f"FILE must be a raw frame; there is no file {path}.")
     folder = _existing_folder(options.night or path.parent, "--night")
-    from . import calibrations, io
+    from . import io, reasons
 
     info = io.read_info(path)
     _say_what_it_is(info)
-    wanted = calibrations.needs(info)
-    if not wanted:
+    choices = reasons.explain(info, _infos_below(folder, path))
+    if not choices:
         say("\nIt needs no calibration.")
-        return 0
-    others = list(_infos_below(folder, path))
-    for kind in wanted:
-        say()
-        _say_calibration(kind, info, others)
+    for choice in choices:
+        _say_choice(choice)
     return 0
 
 
-def _infos_below(folder: Path, but: Path) -> Iterator[FrameInfo]:
+def _infos_below(folder: Path, but: Path | None = None) -> Iterator[FrameInfo]:
     from . import io
     from .errors import FrameError
     from .watch import files_below
 
     for path in files_below(folder):
-        if not path.samefile(but):
+        if but is None or not path.samefile(but):
             with contextlib.suppress(FrameError):
                 yield io.read_info(path)
 
@@ -1167,40 +1263,139 @@ def _say_what_it_is(info: FrameInfo) -> None:
         say(f"  {'decided':10} {sentence}")
 
 
-def _say_calibration(kind: str, info: FrameInfo, others: list[FrameInfo]) -> None:
-    from . import calibrations
-
-    ranked = calibrations.candidates(kind, info, others)
-    chosen = _chosen(kind, info, others)
-    if chosen:
-        say(f"{kind}: {len(chosen)} chosen, the best first")
-        _say_names(chosen)
+def _say_choice(choice: Choice, most: int = 12) -> None:
+    """What is chosen of one kind and why, and why not the others."""
+    say()
+    if choice.chosen:
+        say(f"{choice.kind}: {len(choice.chosen)} chosen, the best first")
     else:
-        say(f"{kind}: {calibrations.missing_sentence(kind, info)}")
-    reasons: dict[str, list[FrameInfo]] = {}
-    for candidate in ranked:
-        if candidate.info not in chosen:
-            reason = "; ".join(candidate.reasons) or "others are nearer or suit better"
-            reasons.setdefault(reason, []).append(candidate.info)
-    for reason, infos in reasons.items():
-        say(f"  {len(infos)} not chosen: {reason}")
+        say(f"{choice.kind}: {choice.missing}")
+    told: dict[tuple[bool, str], list[FrameInfo]] = {}
+    for group in choice.judged:
+        told.setdefault((group.chosen, group.reason), []).extend(group.infos)
+    for (chosen, reason), infos in list(told.items())[:most]:
+        say(f"  {len(infos)} {'chosen' if chosen else 'not chosen'}: {reason}")
         _say_names(infos)
-
-
-def _chosen(kind: str, info: FrameInfo, others: list[FrameInfo]) -> list[FrameInfo]:
-    """Frames of the master, or arcs, that would serve."""
-    from . import calibrations
-
-    if kind == "arc":
-        return calibrations.choose_arcs(info, others)
-    best = calibrations.choose(kind, info, others)
-    return [o for o in others if best and calibrations.same_group(kind, best, o)]
+    n_more = sum(len(infos) for infos in list(told.values())[most:])
+    if n_more:
+        say(f"  {n_more} more not chosen, for other reasons")
 
 
 def _say_names(infos: list[FrameInfo], most: int = 4) -> None:
     names = [info.file_name for info in infos]
     rest = f" and {len(names) - most + 1} more to {names[-1]}" if len(names) > most else ""
     say("    " + ", ".join(names[: most - 1] if rest else names) + rest)
+
+
+# why, calibrations
+
+
+def _why(options: argparse.Namespace) -> int:
+    from . import reasons
+
+    minimum = reasons.least_frames(_read_settings(options.settings))
+    if options.archive:
+        info, others = _in_archive(options)
+    else:
+        info, others = _in_folder(options)
+    say(f"{info.file_name}  {info.kind}, {info.setup}, night {info.night}")
+    choices = reasons.explain(info, others, minimum)
+    if not choices:
+        say("\nIt needs no calibration.")
+    for choice in choices:
+        _say_choice(choice)
+    return 0
+
+
+def _in_archive(options: argparse.Namespace) -> tuple[FrameInfo, list[FrameInfo]]:
+    """The raw frame that is meant, and the raw frames of the nights about it."""
+    from .catalog import RAW, Archive, Filter
+
+    root, name = _existing_folder(options.archive, "--archive"), options.file.name
+    with contextlib.closing(Archive(root, _database(options))) as archive:
+        row = archive.find(options.file.absolute())
+        named = archive.files(Filter(text=name), limit=1000)
+        row = row or next((other for other in named if other.file_name == name), None)
+        if row is not None and row.data_type != RAW:
+            row = archive.file(row.original_id) if row.original_id else _first_member(archive, row)
+        if row is None:
+            raise GoodmanError(f"FILE must be a file of the archive {root}; {name} is none.")
+        infos = {raw.row.id: raw.info for raw in archive.raw_frames(_nights_about(row.night))}
+    if row.id not in infos:
+        raise GoodmanError(f"{row.file_name} must be a readable frame. {row.message}")
+    return infos.pop(row.id), list(infos.values())
+
+
+def _first_member(archive: Archive, master: FileRow) -> FileRow | None:
+    """The raw frame that a master is named for in its header."""
+    from . import io
+
+    name = io.read_header(archive.path(master))["GSP_ONAM"]
+    return archive.find(archive.folder(master.night, "RAW") / name)
+
+
+def _nights_about(night: str, days: int = 30) -> tuple[str, str]:
+    from datetime import datetime, timedelta
+
+    middle = datetime.strptime(night, "%Y%m%d")
+    return tuple(f"{middle + side * timedelta(days=days):%Y%m%d}" for side in (-1, 1))
+
+
+def _in_folder(options: argparse.Namespace) -> tuple[FrameInfo, list[FrameInfo]]:
+    """The raw frame that is meant, and those of its folder."""
+    from . import io
+
+    path: Path = options.file
+    if not path.is_file():
+        raise GoodmanError(f"FILE must be a raw frame or a product; there is no file {path}.")
+    header = io.read_header(path)
+    folder = path.parent
+    if "GSP_ONAM" in header:
+        folder = options.night or path.parent.parent
+        name = header["GSP_ONAM"]
+        path = next(iter(sorted(_existing_folder(folder, "--night").rglob(name))), None)
+        if path is None:
+            raise GoodmanError(
+                f"{options.file.name} was made of {name}, which must be in {folder}; it is not. "
+                "Say with --night or --archive where it is."
+            )
+    folder = _existing_folder(options.night or folder, "--night")
+    return io.read_info(path), list(_infos_below(folder, path))
+
+
+def _calibrations(options: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from . import reasons
+
+    minimum = reasons.least_frames(_read_settings(options.settings))
+    if options.archive:
+        nights, infos = [options.night], _infos_of_night(options)
+    else:
+        infos = list(_infos_below(_existing_folder(Path(options.night), "NIGHT")))
+        nights = sorted({i.night for i in infos if i.kind in reasons.SCIENCE_KINDS})
+    found = {night: reasons.needs_of_night(night, infos, minimum) for night in nights}
+    if options.json:
+        rows = {night: [dataclasses.asdict(row) for row in found[night]] for night in found}
+        say(json.dumps(rows, indent=2))
+    elif not any(found.values()):
+        say("No science frames.")
+    else:
+        say("\n\n".join(reasons.as_table(night, rows) for night, rows in found.items()))
+    return 0
+
+
+def _infos_of_night(options: argparse.Namespace) -> list[FrameInfo]:
+    from .catalog import Archive
+
+    root = _existing_folder(options.archive, "--archive")
+    try:
+        nights = _nights_about(options.night)
+    except ValueError:
+        raise GoodmanError(f"NIGHT must be a date such as 20260315, not {options.night}.") from None
+    with contextlib.closing(Archive(root, _database(options))) as archive:
+        return [raw.info for raw in archive.raw_frames(nights)]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 One mechanism for both. Frames are indexed, the planner says what is to do, worker
 processes do it, products and states are indexed again. What is already done by the same
 plan is not done again, so a restart catches up by itself. Raw frames are copied,
-never moved and never changed.
+never moved and never changed. Of each product the engine keeps one version of its own,
+version 1, and replaces it; versions that somebody asked for are not its to touch.
 
 A frame whose worker dies or hangs is tried once more. What fails because a disk is full or
 out of reach is tried again later, and a database that is away is waited for.
@@ -28,18 +29,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from . import io, work
-from .catalog import MASTER, REDUCED, Archive, FileRow
+from .calibrations import LENDING_WITHIN, SolvedArc
+from .catalog import CALIBRATED, MASTER, REDUCED, Archive, FileRow, Filter
+from .catalog.rows import base_name
 from .errors import FrameError, GoodmanError
 from .history import stem
 from .metadata import FrameInfo
 from .patience import Again, PatientArchive
-from .planning import Frame, Group, Planner, Step
+from .planning import Frame, Group, Planner, Step, asked_by
 from .pool import ClusterPool, WorkerLost, WorkerPool
 from .recipes import ReductionSettings
 from .watch import STALLED_SECONDS, Arrival, Stop, files_below, look_at, watch_folder
 
 REBUILD_SECONDS = 20.0
 LOOK_BACK = timedelta(days=30)
+OWN_VERSION = 1
 _IDLE_SECONDS = 0.25
 
 _log = logging.getLogger("goodman_live")
@@ -201,12 +205,20 @@ class Engine:
         """
         self.archive.stop = stop
         with _only_one(self.archive.root):
-            _remove_torn(self.archive.root)
+            self._clear_up()
             yield from self._live(incoming, stop, force_polling)
 
+    def _clear_up(self) -> None:
+        """End what a killed engine left unfinished; what somebody asked for may be under way."""
+        unfinished = self.archive.unfinished_runs()
+        asked_for = [run for run in unfinished if asked_by(run.plan)]
+        if not asked_for:
+            _remove_torn(self.archive.root)
+        for run in unfinished:
+            if run not in asked_for:
+                self.archive.finish_run(run.id, "failed", "The engine ended before this did.")
+
     def _live(self, incoming: Path, stop: Stop, force_polling: bool) -> Iterator[Finished]:
-        for run in self.archive.unfinished_runs():
-            self.archive.finish_run(run.id, "failed", "The engine ended before this did.")
         newest = self.archive.frames(limit=1, calibrations=None)
         if newest:
             yield from self._load(newest[0].night)
@@ -265,11 +277,33 @@ class Engine:
         self._nights.add(night)
         self._index_forgotten(night)
         middle = datetime.strptime(night, "%Y%m%d").replace(tzinfo=UTC)
+        for row in self._solved_arcs(middle):
+            self.planner.add_solved(row.original_id, self._solved_arc(row))
         first, last = (f"{middle + side * LOOK_BACK:%Y%m%d}" for side in (-1, 1))
         for raw in sorted(self.archive.raw_frames((first, last)), key=lambda raw: raw.row.id):
             if raw.row.id not in self.planner.frames:
                 path = self.archive.path(raw.row)
                 yield from self._take(raw.row, path, raw.info, raw.plan)
+
+    def _solved_arcs(self, middle: datetime) -> Iterator[FileRow]:
+        """The engine's own spectra of arcs with wavelengths, of nights that may lend them."""
+        first, last = (f"{middle + side * LENDING_WITHIN:%Y%m%d}" for side in (-1, 1))
+        which = Filter(data_type=CALIBRATED, kind="arc", first_night=first, last_night=last)
+        for row in self.archive.files(which, limit=100_000):
+            if row.version == OWN_VERSION and row.state == "done" and row.original_id is not None:
+                yield row
+
+    def _solved_arc(self, row: FileRow) -> SolvedArc:
+        return SolvedArc(
+            self._relative(self.archive.path(row)),
+            row.camera,
+            row.grating,
+            row.camera_angle,
+            row.grating_angle,
+            datetime.fromisoformat(row.exposure_start),
+            row.slit,
+            row.proposal,
+        )
 
     def _index_forgotten(self, night: str) -> None:
         """Index raw frames that an engine was killed over between copying and indexing."""
@@ -282,7 +316,7 @@ class Engine:
         """Remove what an engine was killed over between writing and indexing, of one frame."""
         pattern = f"*_{glob.escape(stem(row.file_name))}*"
         for path in self.archive.folder(row.night, "REDUCED").glob(pattern):
-            if self.archive.find(path) is None and _raw_name_of(path) == row.file_name:
+            if self.archive.find(path) is None and _is_ours(path, row.file_name):
                 path.unlink()
 
     # Frames come
@@ -324,9 +358,13 @@ class Engine:
             yield Finished(path.name, info.kind, "done", message)
 
     def _suffix(self, row: FileRow) -> str:
-        """'' for the first raw frame of this name whose products share a folder, then '_2', ..."""
+        """'' for the first raw frame of this name whose products share a folder, then '_2', ...
+
+        Products of a raw frame called 'x_v2.fits' never have the names of a version of 'x.fits'.
+        """
         place = row.night if self.archive.by_night else ""
-        for number in range(1, 1000):
+        plain = f"{stem(row.file_name)}.fits"
+        for number in range(1 if base_name(plain) == plain else 2, 1000):
             suffix = "" if number == 1 else f"_{number}"
             name = stem(row.file_name) + suffix
             if self._stems.setdefault((place, name), row.id) == row.id:
@@ -335,13 +373,14 @@ class Engine:
 
     def _standing_product(self, row: FileRow) -> str:
         for child in self.archive.children(row.id):
-            if child.data_type == REDUCED and self.archive.path(child).exists():
+            is_own = child.data_type == REDUCED and child.version == OWN_VERSION
+            if is_own and self.archive.path(child).exists():
                 return self._relative(self.archive.path(child))
         return ""
 
     def _standing_masters(self) -> Iterator[FileRow]:
-        for row in self.archive.masters(limit=100_000):
-            if self.archive.path(row).exists():
+        for row in self.archive.files(Filter(data_type=MASTER), limit=100_000):
+            if row.version == OWN_VERSION and self.archive.path(row).exists():
                 yield row
 
     def _refuse(self, path: Path, message: str) -> Finished:
@@ -404,6 +443,7 @@ class Engine:
             bias=root / step.bias if step.bias else None,
             flat=root / step.flat if step.flat else None,
             arcs=tuple(root / name for name in step.arcs),
+            lender=root / step.lender if step.lender else None,
             suffix=suffix,
             complete_at=complete_at,
             plan=step.plan,
@@ -476,7 +516,8 @@ class Engine:
         if not outcome.error:
             self._index_products(frame, run.number, outcome, state, message)
         product = self._relative(outcome.products[0][0]) if outcome.products else ""
-        self.planner.frame_done(step, failed=bool(outcome.error), product=product)
+        failed, solved = bool(outcome.error), self._solved_by(frame, outcome)
+        self.planner.frame_done(step, failed=failed, product=product, solved=solved)
         plan = "" if outcome.is_passing else step.plan
         self.archive.set_state(frame.id, state, message, plan=plan)
         times = self._ledger(run, outcome, frame.arrived)
@@ -487,6 +528,13 @@ class Engine:
             frame.arrived = None
         paths = tuple(path for path, _ in outcome.products)
         return Finished(frame.path.name, frame.info.kind, state, message, paths, outcome.seconds)
+
+    def _solved_by(self, frame: Frame, outcome: work.Outcome) -> SolvedArc | None:
+        """The spectrum of an arc that has wavelengths by lines of its own."""
+        spectra = [path for path, data_type in outcome.products if data_type == CALIBRATED]
+        if frame.info.kind != "arc" or outcome.state != "done" or not spectra:
+            return None
+        return self._solved_arc(self.archive.find(spectra[0]))
 
     @staticmethod
     def _ledger(run: _Run, outcome: work.Outcome, arrived: float | None) -> dict[str, float]:
@@ -517,7 +565,7 @@ class Engine:
         # What an earlier plan made under another name is replaced by this; versions that somebody
         # asked for stay.
         for row in self.archive.children(frame.id):
-            if row.id not in kept and row.version == 1:
+            if row.id not in kept and row.version == OWN_VERSION:
                 self.archive.path(row).unlink(missing_ok=True)
                 self.archive.forget_product(row)
 
@@ -590,17 +638,18 @@ def _only_one(root: Path) -> Iterator[None]:
 
 
 def _remove_torn(root: Path) -> None:
-    """Remove what a killed engine was writing; no other writes to the archive."""
+    """Remove what a killed engine was writing, while no other writes to the archive."""
     for path in root.glob("*/*/.*.part"):
         path.unlink(missing_ok=True)
 
 
-def _raw_name_of(product: Path) -> str:
-    """Name of the raw frame of a product; '' if that cannot be read."""
+def _is_ours(product: Path, raw_name: str) -> bool:
+    """Whether a file is the engine's own version of a product of that raw frame."""
     try:
-        return str(io.read_header(product).get("GSP_ONAM", ""))
+        header = io.read_header(product)
     except FrameError:
-        return ""
+        return False
+    return header.get("GSP_ONAM") == raw_name and header.get("GSP_VRSN", 1) == OWN_VERSION
 
 
 # Raw frames into the archive

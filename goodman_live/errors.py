@@ -25,6 +25,10 @@ class NoWavelengthSolution(GoodmanError):
     """An arc could not be identified with confidence; no answer beats a wrong one."""
 
 
+class NoLineFound(GoodmanError):
+    """Nothing in a range of a spectrum can be measured as a line."""
+
+
 class SettingsError(GoodmanError, ValueError):
     """A reduction setting is unknown or outside its allowed range."""
 

@@ -18,6 +18,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,6 +41,7 @@ from .quality import quality_of, with_quality
 BLOCK = 2880
 MAX_AXES = 3  # legacy frames have a third of length one
 MAX_PIXELS = 64_000_000  # larger than any Goodman frame; more is a damaged header
+BLANK = 0.01  # of the pixels of a frame that tells nothing, at most this part does
 RAW_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 _DAMAGES = (
     OSError,
@@ -283,6 +285,33 @@ def read_raw(path: Path) -> CCDData:
     return CCDData(data, unit=u.adu, header=header)
 
 
+def refuse_blank(raw: CCDData) -> None:
+    """Refuse a raw frame whose lit pixels tell nothing.
+
+    Raises
+    ------
+    FrameError
+        If hardly one of them is a number, all have one value, or nearly all are saturated.
+    """
+    info = info_of(raw)
+    lit = raw.data[info.lit_section]
+    if not lit.size:
+        return
+    finite = np.isfinite(lit)
+    n_finite = np.count_nonzero(finite)
+    low = lit.min(where=finite, initial=np.inf)
+    high = lit.max(where=finite, initial=-np.inf)
+    if n_finite <= BLANK * lit.size:
+        cause = f"{100 * (1 - n_finite / lit.size):.0f} % of its pixels are not a number"
+    elif np.count_nonzero(lit >= info.saturation) >= (1 - BLANK) * lit.size:
+        cause = f"nearly all of its pixels are saturated, above {info.saturation:g} adu"
+    elif low == high:
+        cause = f"all of its pixels are {low:g}"
+    else:
+        return
+    raise FrameError(f"{info.file_name} must show something; {cause}. Look at the raw frame.")
+
+
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` by renaming, if all went well."""
@@ -411,6 +440,31 @@ def read_spectrum(path: Path) -> QTable:
         header = _clean_header(hdus[0].header)
     table.meta = {"header": header}
     return table
+
+
+def spectrum_bytes(spectrum: QTable, name: str) -> bytes:
+    """A product on its native grid alone, as a FITS file that `read_spectrum` understands.
+
+    Parameters
+    ----------
+    spectrum
+        As `read_spectrum` gives it; `meta['header']` becomes the primary header, without the
+        linear axis that it describes. Not modified.
+    name
+        Of the file that it will be.
+    """
+    header = _finish_header(fits.Header(spectrum.meta.get("header", {})), Path(name))
+    for keyword in ("CTYPE1", "CUNIT1", "CRPIX1", "CRVAL1", "CDELT1", "CD1_1", "BUNIT"):
+        header.remove(keyword, ignore_missing=True)
+    on_file = QTable({column: _as_counts(spectrum[column]) for column in spectrum.colnames})
+    content = BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        table = fits.table_to_hdu(on_file)
+        table.name = "SPECTRUM"
+        hdus = fits.HDUList([fits.PrimaryHDU(header=header), table])
+        hdus.writeto(content, output_verify="silentfix", checksum=True)
+    return content.getvalue()
 
 
 def write_template(table: QTable, cards: dict[str, object], path: Path) -> None:

@@ -20,6 +20,7 @@ from numpy.polynomial.chebyshev import chebval
 
 from . import io, recipes
 from .blocks.templates import Template
+from .blocks.wavelength import WavelengthSolution, read_solution
 from .errors import FrameError, GoodmanError, NoWavelengthSolution
 from .instruments import LIT_COLUMNS
 from .metadata import ARC_LAMPS, FrameInfo
@@ -68,10 +69,20 @@ def add_to_library(path: Path, folder: Path) -> Template:
     GoodmanError
         If it is no calibrated arc of this instrument, or in the library already.
     """
-    template = template_of(path)
+    return keep_template(template_of(path), folder)
+
+
+def keep_template(template: Template, folder: Path) -> Template:
+    """Take a template into a library.
+
+    Raises
+    ------
+    GoodmanError
+        If its light or its name is in the library already.
+    """
     for other in read_library(folder):
         if np.array_equal(other.flux, template.flux.astype(np.float32)):
-            raise GoodmanError(f"{path.name} is in the library already, as {other.name}.")
+            raise GoodmanError(f"{template.origin} is in the library already, as {other.name}.")
     target = folder / f"{template.name}.fits"
     if target.exists():
         raise GoodmanError(
@@ -146,6 +157,20 @@ def template_of(path: Path) -> Template:
     return _from_raw(path)
 
 
+def template_with(
+    info: FrameInfo, column: np.ndarray, flux: np.ndarray, solution: WavelengthSolution
+) -> Template:
+    """An arc with wavelengths that somebody has fitted: `flux` (n,) at detector columns (n,).
+
+    Raises
+    ------
+    GoodmanError
+        If `info` is not that of an arc, or does not say which lamps were lit.
+    """
+    _refuse_no_arc(info)
+    return _named(Path(info.file_name), info, column, flux, solution.wavelength_at(column))
+
+
 def _from_raw(path: Path) -> Template:
     raw = io.read_raw(path)
     info = io.info_of(raw)
@@ -170,11 +195,9 @@ def _from_product(path: Path, header: fits.Header) -> Template:
 
 
 def _template(path: Path, info: FrameInfo, table: QTable, header: fits.Header) -> Template:
-    coefficients = [header[f"GSP_C{number:03d}"] for number in range(header["GSP_ORDR"] + 1)]
-    solution = Chebyshev(coefficients, domain=(header["GSP_WDM1"], header["GSP_WDM2"]))
     wavelength = table["wavelength"].value
     every = np.arange(0.0, 4300.0)
-    column = np.interp(wavelength, solution(every), every)
+    column = np.interp(wavelength, read_solution(header).wavelength_at(every), every)
     return _named(path, info, column, table["flux"].value, wavelength)
 
 

@@ -57,7 +57,8 @@ class Frame:
 
     `product` is its two-dimensional product, by its path in the archive, '' before there is
     one; `fresh` says that it arrived while the engine ran, `complete_at` when its file was complete
-    [s since 1970], `arrived` the same by the monotonic clock until its first reduction is told.
+    [s since 1970], `arrived` the same by the monotonic clock until its first reduction is told;
+    `lender` is the spectrum of an earlier arc whose wavelengths it has where no arc gives any.
     """
 
     id: int
@@ -74,6 +75,7 @@ class Frame:
     bias: Group | None = None
     flat: Group | None = None
     arcs: list[Frame] = field(default_factory=list)
+    lender: str = ""
 
     def __post_init__(self) -> None:
         self.task = task_of(self.info)
@@ -143,6 +145,7 @@ class Step:
     bias: str = ""
     flat: str = ""
     arcs: tuple[str, ...] = ()
+    lender: str = ""
 
     @property
     def task(self) -> str:
@@ -208,6 +211,7 @@ class Planner:
         self._buckets: dict[tuple, list[Group]] = {}
         self._without_masters: set[Frame | Group] = set()
         self._without_arcs: set[Frame] = set()
+        self._solved: dict[int, calibrations.SolvedArc] = {}
         self._stale: set[Frame | Group] = set()
         self._due: set[Frame | Group] = set()
         self._blocked: set[Frame | Group] = set()
@@ -230,6 +234,19 @@ class Planner:
             if frame.info.kind == "arc":
                 self._shelves["arc"].add(frame)
                 self._offer_arc(frame)
+
+    def add_solved(self, frame_id: int, solved: calibrations.SolvedArc | None) -> None:
+        """Tell of the calibrated spectrum of a raw arc, or that it has none any more."""
+        before = self._solved.pop(frame_id, None)
+        if solved is not None:
+            self._solved[frame_id] = solved
+        if solved == before:
+            return
+        for frame in self._reduced:
+            lenders = (arc for arc in (before, solved) if arc is not None)
+            if frame.task == "spectrum" and any(arc.may_lend(frame.info) for arc in lenders):
+                self._without_arcs.add(frame)
+                self._stale.add(frame)
 
     def is_ignored(self, kind: str) -> bool:
         """Whether the settings leave out calibrations of this kind."""
@@ -311,6 +328,14 @@ class Planner:
 
     def _choose_arcs(self, frame: Frame) -> None:
         frame.arcs = self._best_arcs(frame, standing=False)
+        frame.lender = self._lender(frame, frame.arcs)
+
+    def _lender(self, frame: Frame, arcs: list[Frame]) -> str:
+        """The spectrum of the solved arc nearest in time, if none of `arcs` could be solved."""
+        if any(not arc.product or arc.id in self._solved for arc in arcs):
+            return ""
+        solved = calibrations.nearest_solved(frame.info, self._solved.values())
+        return solved.path if solved else ""
 
     def _best_arcs(self, frame: Frame, *, standing: bool) -> list[Frame]:
         near = self._shelves["arc"].near(
@@ -410,16 +435,22 @@ class Planner:
         return self._clock() - group.grown_at >= seconds
 
     def _step(self, item: Frame | Group) -> Step:
-        arcs = item.arcs if isinstance(item, Frame) else []
-        return self._step_with(item, item.bias, item.flat, arcs)
+        arcs, lender = (item.arcs, item.lender) if isinstance(item, Frame) else ([], "")
+        return self._step_with(item, item.bias, item.flat, arcs, lender)
 
     def _step_with(
-        self, item: Frame | Group, bias: Group | None, flat: Group | None, arcs: list[Frame]
+        self,
+        item: Frame | Group,
+        bias: Group | None,
+        flat: Group | None,
+        arcs: list[Frame],
+        lender: str,
     ) -> Step:
         parts = {
             "bias": _name(bias),
             "flat": _name(flat),
             "arcs": tuple(sorted(arc.product for arc in arcs)),
+            **({"lender": lender} if lender else {}),
         }
         frames = tuple(item.frames) if isinstance(item, Group) else (item,)
         editions = [group.edition if group else "" for group in (bias, flat)]
@@ -453,13 +484,25 @@ class Planner:
             self._choose(kind, item.info, standing=True) if kind in wanted else None
             for kind in ("bias", "flat")
         ]
-        arcs = self._best_arcs(item, standing=True) if item.task == "spectrum" else []
-        return self._step_with(item, *masters, arcs)
+        is_spectrum = item.task == "spectrum"
+        arcs = self._best_arcs(item, standing=True) if is_spectrum else []
+        lender = self._lender(item, arcs) if is_spectrum else ""
+        return self._step_with(item, *masters, arcs, lender)
 
     # Steps are done
 
-    def frame_done(self, step: Step, *, failed: bool, product: str = "") -> None:
-        """A frame was reduced by `step` to the two-dimensional `product`, or it failed."""
+    def frame_done(
+        self,
+        step: Step,
+        *,
+        failed: bool,
+        product: str = "",
+        solved: calibrations.SolvedArc | None = None,
+    ) -> None:
+        """A frame was reduced by `step` to the two-dimensional `product`, or it failed.
+
+        `solved` is the spectrum of an arc, if that has wavelengths.
+        """
         frame = step.item
         had, was_hope = (frame.product, frame.recorded), bool(frame.product) or not frame.failed
         frame.running, frame.recorded, frame.failed = False, step.plan, failed
@@ -467,15 +510,16 @@ class Planner:
         self._stale.add(frame)
         if frame.info.kind != "arc":
             return
+        if not failed:
+            self.add_solved(frame.id, solved)
         is_hope = bool(frame.product) or not failed
         if is_hope and not was_hope:
             self._offer_arc(frame)
         for other in self._reduced:
-            if frame in other.arcs:
-                if not is_hope:
-                    self._without_arcs.add(other)
-                if not is_hope or (frame.product, frame.recorded) != had:
-                    self._stale.add(other)
+            changed = not is_hope or (frame.product, frame.recorded) != had
+            if changed and frame in other.arcs:
+                self._without_arcs.add(other)
+                self._stale.add(other)
 
     def master_done(self, step: Step, *, failed: bool, bad: Collection[Frame] = ()) -> str:
         """A master was made by `step`, without the `bad` frames, or it failed.
@@ -564,6 +608,14 @@ class _Shelf:
                         break
                     found.append(item)
         return found
+
+
+def asked_by(plan: str) -> str:
+    """Who asked for what was done by a plan; '' if nobody did: it is the engine's own."""
+    try:
+        return json.loads(plan).get("by", "")
+    except ValueError:
+        return ""
 
 
 def _name(group: Group | None) -> str:

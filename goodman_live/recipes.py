@@ -21,7 +21,9 @@ from astropy.table import QTable
 
 from .arcs import (
     ArcLight,
+    BorrowedSolution,
     DispersionSettings,
+    Solved,
     light_along,
     settle_on_sky,
     solve_arcs,
@@ -52,9 +54,10 @@ from .blocks.masters import (
     divide_by_flat,
     normalize_flat,
 )
+from .blocks.profile import best_slope, collapse
 from .blocks.resample import linear_copy
 from .blocks.slit import find_slit, rows_like, trim_slit
-from .blocks.targets import TargetSettings, find_targets
+from .blocks.targets import Target, TargetSettings, find_targets
 from .blocks.templates import Template
 from .blocks.trace import (
     Trace,
@@ -68,7 +71,7 @@ from .blocks.velocity import record_velocity
 from .blocks.wavelength import WavelengthSolution, record_solution
 from .errors import NoTargetFound
 from .history import product_name
-from .instruments import Geometry
+from .instruments import PIXEL_SCALE, Geometry
 from .io import info_of
 from .metadata import FrameInfo
 
@@ -233,6 +236,7 @@ def reduce_spectrum(
     flat: CCDData | None = None,
     arcs: Iterable[CCDData] = (),
     templates: Sequence[Template] = (),
+    borrowed: BorrowedSolution | None = None,
     traces: Sequence[Trace] = (),
     settings: ReductionSettings | None = None,
 ) -> Products:
@@ -250,6 +254,8 @@ def reduce_spectrum(
         before and after the frame the wavelengths are interpolated in time.
     templates
         Arcs of a library to compare them with.
+    borrowed
+        Wavelengths of an arc of another time, better than the grating equation where no arc helps.
     traces
         Traces of a brighter frame, one for each object; they are moved to where their light is,
         and no objects are looked for. By default the frame's own objects are found and traced.
@@ -274,23 +280,107 @@ def reduce_spectrum(
     image = reject_cosmic_rays(image, settings)
     name = product_name(image.header)
     try:
-        traces = [borrow_trace(t, image) for t in traces] or _trace_all(image, settings)
+        traces = [borrow_trace(t, image) for t in traces] or find_traces(image, settings)
     except NoTargetFound as error:
         return Products(image, name, (), (*skipped, str(error)))
     spectra, notes = [], []
     for trace, lights in zip(traces, light_along(arcs, traces), strict=True):
         others = [t for t in traces if t is not trace]
-        table = extract_target(image, trace, others, settings)
-        record_trace(table.meta["header"], trace)
-        record_velocity(table.meta["header"], info)
-        skipped += missing_background(table.meta["header"])
-        notes += saturated_part(table)
-        solved = solve_arcs(lights, info, settings, templates)
-        solution, reasons = settle_on_sky(solved, table, info, settings)
-        skipped += [r for r in reasons if r not in skipped]
+        solved = solve_arcs(lights, info, settings, templates, borrowed)
         taken = [spectrum.name for spectrum in spectra]
-        spectra.append(_finish_spectrum(table, solution, solved.names, trace, taken))
+        extracted = extract_spectrum(image, trace, others, solved, settings, taken)
+        spectra.append(extracted.spectrum)
+        skipped += [reason for reason in extracted.skipped if reason not in skipped]
+        notes += extracted.notes
     return Products(image, name, tuple(spectra), tuple(skipped), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A spectrum, what could not be done for it, and what to look at."""
+
+    spectrum: Spectrum
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def extract_spectrum(
+    image: CCDData,
+    trace: Trace,
+    others: Sequence[Trace],
+    solved: Solved,
+    settings: ReductionSettings | None = None,
+    taken: Sequence[str] = (),
+) -> Extracted:
+    """One object's calibrated spectrum of a reduced frame: the part after the cosmic rays.
+
+    Parameters
+    ----------
+    image
+        Reduced frame (`Products.image`); not modified.
+    trace, others
+        Traces of the object and of the others on the slit.
+    solved
+        Wavelengths along the trace (`solve_along`); the sky corrects their zero point.
+    taken
+        Names of products that this one must not have.
+    """
+    settings = settings or ReductionSettings()
+    info = _info_of_product(image)
+    table = extract_target(image, trace, others, settings)
+    header = table.meta["header"]
+    record_trace(header, trace)
+    record_velocity(header, info)
+    solution, reasons = settle_on_sky(solved, table, info, settings)
+    spectrum = _finish_spectrum(table, solution, solved.names, trace, taken)
+    return Extracted(
+        spectrum, (*missing_background(header), *reasons), tuple(saturated_part(table))
+    )
+
+
+def solve_along(
+    image: CCDData,
+    trace: Trace,
+    arcs: Iterable[CCDData],
+    settings: ReductionSettings | None = None,
+    templates: Sequence[Template] = (),
+    borrowed: BorrowedSolution | None = None,
+) -> Solved:
+    """Wavelengths along a trace of a reduced frame from reduced arcs (see `reduce_spectrum`)."""
+    settings = settings or ReductionSettings()
+    (lights,) = light_along(arcs, [trace])
+    return solve_arcs(lights, _info_of_product(image), settings, templates, borrowed)
+
+
+def trace_at(
+    image: CCDData, row: float, traces: Sequence[Trace] = (), fwhm: float | None = None
+) -> Trace:
+    """The trace of an object that was not found, where somebody points at.
+
+    Parameters
+    ----------
+    image
+        Reduced frame; not modified.
+    row
+        Centre in the frame's middle column [detector rows].
+    traces
+        Traces of this or of a brighter frame: the best of them lends its shape. Without any, the
+        trace is a straight line of the slope that makes the light along the slit stand out most.
+    fwhm
+        Width of the object [detector rows]; by default the lender's, or one arcsec.
+    """
+    if traces:
+        lender = max(traces, key=lambda trace: trace.n_points)
+        width = lender.fwhm if fwhm is None else fwhm
+        return borrow_trace(lender, image, Target(row, 0.0, width, 0.0))
+    geometry = Geometry.from_cards(image.header)
+    slope = best_slope(collapse(image), geometry, (image.shape[1] - 1) / 2)
+    slope *= geometry.y_binning / geometry.x_binning
+    return presumed_trace(image, Target(row, slope, fwhm or 1.0 / PIXEL_SCALE, 0.0))
+
+
+def _info_of_product(image: CCDData) -> FrameInfo:
+    return FrameInfo.from_header(image.header, image.shape, image.header["GSP_ONAM"])
 
 
 def _opened_one_by_one(frames: Iterable[CCDData], settings: ReductionSettings) -> Iterator[CCDData]:
@@ -320,8 +410,15 @@ def _skipped(settings: ReductionSettings, **masters: CCDData | None) -> tuple[st
     )
 
 
-def _trace_all(image: CCDData, settings: ReductionSettings) -> list[Trace]:
-    """Traces of all objects; one too faint to be followed well borrows the best one's shape."""
+def find_traces(image: CCDData, settings: ReductionSettings | None = None) -> list[Trace]:
+    """Traces of all objects; one too faint to be followed well borrows the best one's shape.
+
+    Raises
+    ------
+    NoTargetFound
+        If no object is found.
+    """
+    settings = settings or ReductionSettings()
     targets = find_targets(image, settings)
     followed: dict[int, Trace] = {}
     for number, target in enumerate(targets):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.nddata import CCDData
 
+    from .arcs import BorrowedSolution
+
 # What may be over in a while: no space, a file system that is read-only or out of reach.
 _PASSING = {
     errno.ENOSPC,
@@ -47,7 +49,8 @@ class Job:
     """A step with everything a worker needs.
 
     `target` is the file of a master, or the folder of the products; `suffix` keeps the products
-    of raw frames of one name apart. `plan` and `version` are told in the products' headers, so
+    of raw frames of one name apart; `lender` is the spectrum of an earlier arc, whose wavelengths
+    serve where no arc does. `plan` and `version` are told in the products' headers, so
     that the archive's index can be rebuilt of them.
     """
 
@@ -59,6 +62,7 @@ class Job:
     bias: Path | None = None
     flat: Path | None = None
     arcs: tuple[Path, ...] = ()
+    lender: Path | None = None
     suffix: str = ""
     complete_at: float | None = None
     plan: str = ""
@@ -252,6 +256,7 @@ def _readable(paths: Iterable[Path], bad: dict[Path, str]) -> Iterator[CCDData]:
     for path in paths:
         try:
             frame = io.read_raw(path)
+            io.refuse_blank(frame)
         except FrameError as error:
             if is_passing(error):
                 raise
@@ -266,6 +271,7 @@ def _reduce(job: Job, watch: _Stopwatch) -> Outcome:
 
     settings = recipes.ReductionSettings(**job.settings)
     raw = io.read_raw(job.raws[0])
+    io.refuse_blank(raw)
     masters = {
         role: io.read_image(path)
         for role, path in (("bias", job.bias), ("flat", job.flat))
@@ -290,6 +296,7 @@ def _reduce(job: Job, watch: _Stopwatch) -> Outcome:
             flat=flat(),
             arcs=map(io.read_image, job.arcs),
             templates=templates,
+            borrowed=_borrowed(job.lender),
             settings=settings,
         )
     else:
@@ -307,6 +314,19 @@ def _reduce(job: Job, watch: _Stopwatch) -> Outcome:
         _write_timed(watch, linear.header, partial(io.write_spectrum, table, linear, path))
         written.append((path, 4))
     return replace(outcome, products=tuple(written))
+
+
+def _borrowed(lender: Path | None) -> BorrowedSolution | None:
+    """The wavelengths of an earlier arc's spectrum; none if it is gone meanwhile."""
+    from . import io
+    from .arcs import BorrowedSolution
+    from .errors import FrameError
+
+    if lender is None:
+        return None
+    with contextlib.suppress(FrameError, OSError, KeyError):
+        return BorrowedSolution.from_header(io.read_header(lender))
+    return None
 
 
 def _story(job: Job, outcome: Outcome) -> dict[str, tuple[Any, str]]:

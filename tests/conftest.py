@@ -78,3 +78,12 @@ def _make_index(folder: Path, url: str | None) -> None:
     from goodman_live.catalog import Archive
 
     Archive(folder, url).close()
+
+
+@pytest.fixture(scope="session")
+def pool():
+    """Two warm workers for all tests."""
+    from goodman_live.pool import WorkerPool
+
+    with WorkerPool(2) as pool:
+        yield pool

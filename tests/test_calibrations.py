@@ -194,3 +194,15 @@ def test_the_missing_sentence_says_what_must_match(science):
         f"{science.file_name} needs an arc with camera Red, grating 400_SYZY"
     )
     assert sentence.endswith("there is none within 2 days.")
+
+
+def test_the_arc_of_another_proposal_serves_only_who_it_belongs_to(science):
+    arc = near(science, "arc")
+    mine, theirs = (replace(science, proposal=name) for name in ("SOAR2026A-1", "SOAR2026A-2"))
+    lamp = replace(arc, proposal="SOAR2026A-1")
+    assert calibrations.choose("arc", mine, [lamp]) == lamp
+    assert calibrations.choose("arc", theirs, [lamp]) is None
+    assert "it belongs to another proposal" in calibrations.weigh("arc", theirs, lamp).reasons
+    for nobody in calibrations.NOBODYS:
+        shared = replace(arc, proposal=nobody)
+        assert calibrations.choose("arc", theirs, [shared]) == shared

@@ -221,9 +221,39 @@ FACET_VALUES = {
 }
 
 
-@pytest.fixture
-def many(archive, info):
-    """Two hundred files of some days, raw frames and products."""
+@pytest.fixture(scope="module")
+def sqlite_many(sqlite_index, info, tmp_path_factory):
+    """An SQLite index of many files, to be copied."""
+    folder = tmp_path_factory.mktemp("many")
+    shutil.copy(sqlite_index, folder / "archive.sqlite")
+    fill(Archive(folder), info)
+    return folder / "archive.sqlite"
+
+
+@pytest.fixture(scope="module")
+def postgresql_many(postgresql_server, postgresql_index, info, tmp_path_factory):
+    """The same in the PostgreSQL server."""
+    url = postgresql_server.new_database(like=postgresql_index)
+    fill(Archive(tmp_path_factory.mktemp("many"), url), info)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def many(request, tmp_path):
+    """An archive of two hundred files of some days, and their rows; once of each kind."""
+    made = request.getfixturevalue(f"{request.param}_many")
+    if request.param == "sqlite":
+        shutil.copy(made, tmp_path / "index.sqlite")
+        url = f"sqlite:///{tmp_path / 'index.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgresql_server").new_database(like=made)
+    archive = Archive(tmp_path / "archive", url)
+    yield archive, archive.files(Filter(), limit=1000)
+    archive.close()
+
+
+def fill(archive, info):
+    """Add two hundred files of some days, raw frames and products, and close."""
     rng = random.Random(5)
     for number in range(150):
         changes = {name: rng.choice(values) for name, values in FACET_VALUES.items()}
@@ -232,7 +262,7 @@ def many(archive, info):
         if number % 3 == 0:
             path = archive.folder(told.night, "REDUCED") / f"czt_{row.file_name}"
             archive.add_product(path, REDUCED, told, original_id=row.id)
-    return archive, archive.files(Filter(), limit=1000)
+    archive.close()
 
 
 def passes(row, which):

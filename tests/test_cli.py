@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from goodman_live import cli
 from goodman_live.simulate import SetUp, write_night
 
 COMMAND = [sys.executable, "-m", "goodman_live.cli"]
@@ -23,6 +24,15 @@ COMMAND = [sys.executable, "-m", "goodman_live.cli"]
 def run(*arguments, **options):
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def run_here(capsys, *arguments):
+    """The same in this process: quicker, for what starts no other."""
+    try:
+        code = cli.main([*map(str, arguments)])
+    except SystemExit as ended:
+        code = ended.code
+    return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
 
 def ends(session, seconds=20):
@@ -48,13 +58,13 @@ def night(tmp_path_factory):
 def test_help_names_every_command_with_a_sentence():
     done = run("--help")
     assert done.returncode == 0
-    for name in ("reduce", "live", "info", "replay", "simulate", "demo"):
-        assert f"\n    {name} " in done.stdout
+    for name in ("reduce", "live", "info", "why", "calibrations", "replay", "simulate", "demo"):
+        assert re.search(rf"\n    {name}\s", done.stdout)
         help_ = run(name, "--help")
         assert help_.returncode == 0 and help_.stdout.startswith(f"usage: goodman-live {name}")
 
 
-def test_wrong_usage_and_missing_folders_are_told_in_a_line_with_code_2(tmp_path):
+def test_wrong_usage_and_missing_folders_are_told_in_a_line_with_code_2(tmp_path, capsys):
     for arguments in (
         (),
         ("reduce", tmp_path),
@@ -65,15 +75,22 @@ def test_wrong_usage_and_missing_folders_are_told_in_a_line_with_code_2(tmp_path
         ("live", "--incoming", tmp_path / "none", "--archive", tmp_path / "archive"),
         ("live", "--incoming", tmp_path, "--archive", tmp_path / "archive"),
         ("info", tmp_path / "none.fits"),
+        ("why", tmp_path / "none.fits"),
+        ("why", "none.fits", "--archive", tmp_path),
+        ("calibrations", tmp_path / "none"),
+        ("calibrations", "yesterday", "--archive", tmp_path),
         ("replay", tmp_path, "--into", tmp_path / "empty"),
         ("simulate", tmp_path, "--mode", "400_M9"),
         ("simulate", tmp_path, "--night", "2026"),
         ("live", "--incoming", tmp_path, "--archive", tmp_path / "a", "--port", "99999"),
     ):
-        done = run(*arguments)
+        done = run_here(capsys, *arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr and done.stderr.strip()
         assert done.stdout == ""
+    done = run("reduce", tmp_path / "none", "--output", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_a_line(night, tmp_path):
@@ -198,6 +215,79 @@ def test_info_says_why_a_calibration_does_not_serve(night, tmp_path):
     assert done.returncode == 0
     assert "needs a bias with camera Red" in done.stdout
     assert "1 not chosen: its camera is Blue, not Red" in done.stdout
+
+
+# Why, and what is missing
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """Settings by which two frames make a master."""
+    path = tmp_path_factory.mktemp("settings") / "few.json"
+    path.write_text(json.dumps({"min_bias_files": 2, "min_flat_files": 3}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def reduced(night, few, tmp_path_factory):
+    """An archive of that night, with its products."""
+    from goodman_live.catalog import Archive
+    from goodman_live.engine import Engine, archive_raw
+    from goodman_live.pool import WorkerPool
+    from goodman_live.recipes import ReductionSettings
+
+    root = tmp_path_factory.mktemp("archive")
+    archive = Archive(root)
+    paths = [archive_raw(archive, path)[0] for path in sorted(night.glob("*.fits"))]
+    settings = ReductionSettings(**json.loads(few.read_text()))
+    with WorkerPool(1) as pool, Engine(archive, settings, pool, rebuild_seconds=0) as engine:
+        assert {f.state for f in engine.reduce(paths)} <= {"done", "provisional", "new"}
+    archive.close()
+    return root
+
+
+def test_why_tells_the_same_of_a_frame_and_its_products_in_folders_and_archives(
+    night, few, reduced, capsys
+):
+    (science,) = night.glob("*_SN2026abc.fits")
+    in_folder = run_here(capsys, "why", science, "--settings", few)
+    assert in_folder.returncode == 0, in_folder.stderr
+    lines = in_folder.stdout.splitlines()
+    assert lines[0].startswith(f"{science.name}  spectrum, 400_M2")
+    assert "bias: 2 chosen, the best first" in lines
+    assert any(line.startswith("  2 chosen: same night") for line in lines)
+    assert (
+        f"flat: {science.name} needs a master flat; 2 of 3 flats for a master are there." in lines
+    )
+    assert any(line.startswith("  1 chosen: same block, ") for line in lines)
+    product = next(reduced.glob(f"*/REDUCED/w*_{science.stem}_*.fits"))
+    for asked in (science.name, product.name, product):
+        done = run_here(capsys, "why", asked, "--archive", reduced, "--settings", few)
+        assert done.stdout == in_folder.stdout, done.stderr
+    done = run_here(capsys, "why", product, "--settings", few)
+    assert done.stdout == in_folder.stdout, "the product's night is looked through"
+    master = next(reduced.glob("*/CALIBRATIONS/master_bias*.fits"))
+    done = run_here(capsys, "why", master, "--archive", reduced)
+    assert done.stdout.splitlines()[-1] == "It needs no calibration."
+
+
+def test_calibrations_of_a_night_are_a_table_or_json(night, few, reduced, capsys):
+    (science,) = night.glob("*_SN2026abc.fits")
+    for arguments in ((night,), ("20260315", "--archive", reduced)):
+        done = run_here(capsys, "calibrations", *arguments, "--settings", few)
+        assert done.returncode == 0, done.stderr
+        head, row, tell = done.stdout.splitlines()
+        assert head.split() == ["night", "20260315", "frames", "bias", "flat", "arc"]
+        assert re.split(r"\s{2,}", row)[-3:] == ["have 2", "building 2 of 3", "have 1"]
+        assert tell.startswith("Take 1 more flat with camera Red, binning 2x2")
+    done = run_here(capsys, "calibrations", night, "--json")
+    ((found,),) = json.loads(done.stdout).values()
+    assert found["frames"] == [science.name]
+    assert [need["state"] for need in found["needs"]] == ["building", "building", "have"]
+    assert (
+        run_here(capsys, "calibrations", "20200101", "--archive", reduced).stdout
+        == "No science frames.\n"
+    )
 
 
 def test_live_reduces_what_comes_and_ends_cleanly_on_sigterm(night, tmp_path):

@@ -29,7 +29,6 @@ from goodman_live.catalog import Archive
 from goodman_live.engine import Engine
 from goodman_live.errors import GoodmanError
 from goodman_live.patience import Again, PatientArchive
-from goodman_live.pool import WorkerPool
 from goodman_live.recipes import ReductionSettings
 from goodman_live.watch import files_below
 
@@ -39,12 +38,6 @@ N_BROKEN = 155
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
     return make_night(tmp_path_factory.mktemp("crashes") / "night")
-
-
-@pytest.fixture(scope="module")
-def pool():
-    with WorkerPool(2) as pool:
-        yield pool
 
 
 @pytest.fixture

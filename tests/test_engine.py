@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,10 @@ from astropy.io import fits
 
 from goodman_live import io, work
 from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, Archive
+from goodman_live.catalog.index import index_archive
 from goodman_live.engine import Engine, archive_raw
 from goodman_live.errors import FrameError, GoodmanError
+from goodman_live.history import stem
 from goodman_live.patience import Again
 from goodman_live.pool import WorkerPool
 from goodman_live.recipes import ReductionSettings
@@ -34,13 +37,6 @@ def night(tmp_path_factory):
     setup = SetUp.preset("400_M2").window(100)
     write_night(folder, setup=setup, n_bias=3, n_flat=3, n_arc=2, n_science=2)
     return folder
-
-
-@pytest.fixture(scope="session")
-def pool():
-    """Two warm workers for all tests."""
-    with WorkerPool(2) as pool:
-        yield pool
 
 
 @pytest.fixture
@@ -463,6 +459,142 @@ def test_a_product_is_no_raw_frame(batch, archive):
         archive_raw(archive, product)
 
 
+# What is borrowed
+
+
+def test_the_last_wavelengths_of_the_set_up_serve_until_an_arc_lands(
+    night, incoming, archive, pool, tmp_path
+):
+    earlier = tmp_path / "earlier"
+    setup = SetUp.preset("400_M2").window(100)
+    options = {"n_bias": 0, "n_flat": 0, "n_arc": 1, "n_science": 0, "night": "20260120"}
+    write_night(earlier, setup=setup, **options)
+    copy(earlier, "*_comp.fits", incoming)
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: all_done(archive, 1))
+    science = science_of(night)[0]
+    shutil.copy(science, incoming)
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: states(archive).get(science.name) == "provisional")
+        (borrowed,) = spectra(archive, science.name)
+        assert "wavelengths are provisional, those of" in borrowed.message
+        assert " of 2026-01-2" in borrowed.message
+        copy(night, KINDS["arc"], incoming)
+        live.wait_for(lambda: all_done(archive, 4) and live.engine.n_to_do == 0)
+    (own,) = spectra(archive, science.name)
+    assert "wavelengths" not in own.message
+    assert io.read_header(archive.path(own))["GSP_WSTA"] == "calibrated"
+
+
+# Versions that somebody asked for
+
+
+def ask_for_version_2(archive, name, job):
+    """Make what a person asks for beside the engine's own, as the API does."""
+    row = next(raw for raw in archive.raw_frames() if raw.row.file_name == name)
+    target = archive.folder(row.row.night, "REDUCED")
+    path = archive.path(row.row)
+    plan = json.dumps({"task": job, "master": "", "by": "somebody", "version": 2})
+    outcome = work.run(work.Job(job, (path,), target, {}, suffix="_v2", plan=plan, version=2))
+    assert outcome.error == ""
+    parent = None
+    for made, data_type in outcome.products:
+        product = archive.add_product(
+            made, data_type, row.info, original_id=row.row.id, parent_id=parent,
+            state=outcome.state, message=outcome.message, version=2,
+        )  # fmt: skip
+        parent = parent or product.id
+    return [path for path, _ in outcome.products]
+
+
+def versions_by_name(archive, name):
+    row = next(raw.row for raw in archive.raw_frames() if raw.row.file_name == name)
+    return {c.file_name: (c.version, c.is_current) for c in archive.children(row.id)}
+
+
+def test_versions_that_somebody_asked_for_outlive_better_calibrations_and_a_new_index(
+    night, incoming, archive, pool
+):
+    arc, science = sorted(night.glob(KINDS["arc"]))[0], science_of(night)[0]
+    for path in (arc, science):
+        shutil.copy(path, incoming)
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: all_done(archive, 2) and live.engine.n_to_do == 0)
+        asked = ask_for_version_2(archive, arc.name, "arc")
+        asked += ask_for_version_2(archive, science.name, "spectrum")
+        before = {path: path.read_bytes() for path in asked}
+        for kind in ("bias", "flat"):
+            copy(night, KINDS[kind], incoming)
+        live.wait_for(lambda: states(archive).get(science.name) == "done", 30)
+        live.wait_for(lambda: all_done(archive, 8) and live.engine.n_to_do == 0)
+    assert {path: path.read_bytes() for path in asked} == before
+    of_arc = versions_by_name(archive, arc.name)
+    assert set(of_arc.values()) == {(1, False), (2, True)}, "newer and good: current"
+    of_science = versions_by_name(archive, science.name)
+    assert set(of_science.values()) == {(1, True), (2, False)}, "provisional gives way"
+    assert len(of_arc) == len(of_science) == 4
+    for _ in index_archive(archive):
+        pass
+    assert versions_by_name(archive, arc.name) == of_arc
+    assert versions_by_name(archive, science.name) == of_science
+    with Live(archive, incoming, pool) as live:
+        time.sleep(1.0)
+        assert live.finished == [] and live.engine.n_to_do == 0
+    assert {path: path.read_bytes() for path in asked} == before
+
+
+def test_a_new_version_of_a_master_is_no_reason_to_make_the_first_one_again(
+    night, incoming, archive, pool
+):
+    copy(night, KINDS["bias"], incoming)
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: all_done(archive, 3) and live.engine.n_to_do == 0)
+    (master,) = archive.masters()
+    own = archive.path(master)
+    asked = own.with_name(f"{own.stem}_v2.fits")
+    shutil.copy(own, asked)
+    fits.setval(asked, "GSP_VRSN", value=2)
+    bias = archive.raw_frames()[0].info
+    archive.add_product(asked, MASTER, bias, original_id=None, version=2)
+    assert [row.file_name for row in archive.masters()] == [asked.name]
+    before = own.stat().st_mtime_ns, asked.stat().st_mtime_ns
+    with Live(archive, incoming, pool) as live:
+        time.sleep(1.0)
+        assert live.finished == [] and live.engine.n_to_do == 0
+    assert (own.stat().st_mtime_ns, asked.stat().st_mtime_ns) == before
+
+
+def test_what_somebody_asked_for_and_is_under_way_is_left_alone_at_a_start(
+    night, incoming, archive, pool
+):
+    science = science_of(night)[0]
+    path, info = archive_raw(archive, science)
+    row = archive.add_raw(path, info)
+    theirs = archive.start_run(row.id, "spectrum", json.dumps({"by": "somebody"}))
+    own = archive.start_run(row.id, "spectrum", json.dumps({"task": "spectrum"}))
+    archive.set_state(row.id, "reducing")
+    folder = archive.folder(info.night, "REDUCED")
+    folder.mkdir()
+    torn, written = folder / ".a1b2c3d4.part", folder / f"o_{stem(science.name)}_v2.fits"
+    torn.write_bytes(b"SIMPLE  =")
+    header = fits.Header({"GSP_ONAM": science.name, "GSP_VRSN": 2})
+    fits.PrimaryHDU(header=header).writeto(written)
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: archive.file(row.id).state == "provisional")
+    assert torn.exists() and written.exists()
+    assert archive.run(theirs.id).state == "running" and archive.run(own.id).state == "failed"
+
+
+def test_a_raw_frame_whose_name_looks_like_a_version_replaces_no_version(
+    night, incoming, archive, pool
+):
+    shutil.copy(science_of(night)[0], incoming / "x_v2.fits")
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: all_done(archive, 1))
+    names = [path.name for path in archive.root.rglob("*.fits") if path.parent.name == "REDUCED"]
+    assert names and not any(name.endswith("_v2.fits") for name in names)
+
+
 # Workers
 
 
@@ -490,11 +622,11 @@ def test_frames_that_kill_or_hang_their_worker_fail_and_the_others_are_reduced(n
         shutil.copy(path, folder / name)
     archive = Archive(tmp_path / "out", f"sqlite:///{tmp_path}/i.sqlite", by_night=False)
     with (
-        WorkerPool(2, 8.0, prepare=start_mortal_worker) as mortal,
+        WorkerPool(2, 4.0, prepare=start_mortal_worker) as mortal,
         Engine(archive, ReductionSettings(**SETTINGS), mortal, rebuild_seconds=0) as engine,
     ):
         finished = {f.name: f for f in engine.reduce(files_below(folder))}
-    reasons = {"deadly.fits": "its worker process died", "endless.fits": "took longer than 8 s"}
+    reasons = {"deadly.fits": "its worker process died", "endless.fits": "took longer than 4 s"}
     for name, reason in reasons.items():
         bad = finished.pop(name)
         assert (bad.state, bad.products) == ("failed", ())

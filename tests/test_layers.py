@@ -14,9 +14,9 @@ import goodman_live
 
 PACKAGE = Path(goodman_live.__file__).parent
 LAYERS = (
-    ("errors", "settings", "instruments", "quality", "lines", "picture"),
+    ("errors", "settings", "instruments", "quality", "lines", "line_lists", "picture"),
     ("metadata", "history"),
-    ("blocks", "calibrations", "io"),
+    ("blocks", "calibrations", "reasons", "io"),
     ("recipes", "arcs", "simulate"),
     (
         "config",
@@ -29,6 +29,7 @@ LAYERS = (
         "watch",
         "planning",
         "replay",
+        "versions",
         "work",
         "pool",
         "benchmark",

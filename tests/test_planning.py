@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from goodman_live.calibrations import SolvedArc
 from goodman_live.io import info_of
 from goodman_live.planning import Frame, Group, Planner, task_of
 from goodman_live.recipes import ReductionSettings
@@ -154,6 +155,54 @@ def test_an_arc_on_the_other_side_in_time_reduces_its_science_again(info):
     night.add("arc", 21)
     assert night.do_all() == ["arc", "spectrum"]
     assert json.loads(spectrum.recorded)["arcs"] == ["_2", "_3", "_5"]
+
+
+def solved(info, path, days, slit=None):
+    names = ("camera", "grating", "camera_angle", "grating_angle")
+    moment = info.exposure_start + timedelta(days=days)
+    return SolvedArc(path, *(getattr(info, name) for name in names), moment, slit or info.slit)
+
+
+def test_without_an_arc_the_nearest_solved_one_of_the_set_up_lends_its_wavelengths(info):
+    night = Night(info)
+    night.planner.add_solved(91, solved(info, "far", -80))
+    night.planner.add_solved(92, solved(info, "too far", -95))
+    night.planner.add_solved(93, solved(replace(info, camera_angle=20.0), "other", -3))
+    spectrum = night.add("spectrum")
+    step = night.planner.next_step()
+    assert (step.lender, step.arcs) == ("far", ())
+    night.do(step)
+    night.planner.add_solved(94, solved(info, "near", -10))
+    assert night.do_all() == ["spectrum"]
+    assert json.loads(spectrum.recorded)["lender"] == "near"
+    night.planner.add_solved(95, solved(info, "between", -40))
+    assert night.do_all() == [], "a farther one changes nothing"
+    night.planner.add_solved(96, solved(info, "other slit", -1, "3.0_LONG_SLIT"))
+    assert night.do_all() == [], "one through another slit neither"
+    night.planner.add_solved(94, None)
+    assert night.do_all() == ["spectrum"]
+    assert json.loads(spectrum.recorded)["lender"] == "between"
+
+
+def test_nothing_is_borrowed_where_an_arc_serves_unless_it_could_not_be_solved(info):
+    night = Night(info)
+    night.planner.add_solved(91, solved(info, "lent", -10))
+    spectrum = night.add("spectrum")
+    assert night.do_all() == ["spectrum"]
+    night.add("arc", 5)
+    arc = night.planner.next_step()
+    assert night.planner.next_step() is None, "science waits for the arc"
+    night.planner.frame_done(arc, failed=False, product="a", solved=solved(info, "a1", 0))
+    assert night.do_all() == ["spectrum"]
+    recorded = json.loads(spectrum.recorded)
+    assert recorded["arcs"] == ["a"] and "lender" not in recorded
+    unsolved = Night(info)
+    unsolved.planner.add_solved(91, solved(info, "lent", -10))
+    unsolved.add("arc", 5)
+    spectrum = unsolved.add("spectrum")
+    assert unsolved.do_all() == ["arc", "spectrum"]
+    recorded = json.loads(spectrum.recorded)
+    assert (recorded["arcs"], recorded["lender"]) == (["_1"], "lent")
 
 
 def test_a_fresh_frame_is_reduced_by_the_arc_before_while_the_one_after_is_made(info):

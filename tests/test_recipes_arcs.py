@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from goodman_live import io, lamps
+from goodman_live.arcs import BorrowedSolution
 from goodman_live.history import steps_of
 from goodman_live.recipes import ReductionSettings, reduce_arc, reduce_spectrum
 from goodman_live.simulate import Observation, SetUp, simulate_arc, simulate_spectrum
@@ -91,6 +92,47 @@ def test_an_arc_that_cannot_be_solved_leaves_the_other_one_alone(science):
     assert abs(off) < 0.1 and header["GSP_WSTA"] == "calibrated"
     assert "could not be solved: not used" in str(header["COMMENT"])
     assert not any("provisional" in sentence for sentence in done.skipped)
+
+
+@pytest.mark.parametrize(("preset", "flexure"), [("400_M2", 4.0), ("930_M2", -6.0)])
+def test_wavelengths_borrowed_of_an_earlier_arc_are_wrong_by_the_flexure_only(preset, flexure):
+    setup = SetUp.preset(preset).window(40)
+    arc = reduce_arc(simulate_arc(setup, seed=3)[0]).spectra[0].linear.header
+    borrowed = BorrowedSolution.from_header(arc)
+    moved = replace(setup, zero_shift=setup.zero_shift + flexure)
+    faint = simulate_spectrum(moved, magnitude=16, exposure=300, seed=1)
+    assert abs(reduced(faint, ())[2]) > 20
+    done, header, off = reduced(faint, (), borrowed=borrowed)
+    assert off == pytest.approx(flexure, abs=0.5)
+    assert (header["GSP_WSTA"], header["GSP_WBOR"]) == ("provisional", arc["GSP_ONAM"])
+    (sentence,) = [s for s in done.skipped if "arc" in s]
+    assert sentence == (
+        f"No arc: wavelengths are provisional, those of {arc['GSP_ONAM']} of 2026-03-16."
+    )
+
+
+def test_the_sky_corrects_borrowed_wavelengths_and_another_slit_is_named(science):
+    setup = replace(SETUP, zero_shift=SETUP.zero_shift + 8.0, slit="0.45_LONG_SLIT")
+    arc = reduce_arc(simulate_arc(setup, seed=3)[0]).spectra[0].linear.header
+    borrowed = BorrowedSolution.from_header(arc)
+    raw, truth = science
+    done = reduce_spectrum(raw, borrowed=borrowed)
+    right = truth.wavelength[25:2055]
+    left = (done.spectra[0].table["wavelength"].value - right) / np.gradient(right) * 2
+    assert np.abs(left).max() < 0.5
+    (sentence,) = [s for s in done.skipped if s.startswith("No arc")]
+    assert sentence.endswith("taken through slit 0.45_LONG_SLIT. The sky has set their zero point.")
+
+
+def test_nothing_is_borrowed_where_an_arc_can_be_solved(science):
+    lent = reduce_arc(simulate_arc(replace(SETUP, zero_shift=9.0), seed=3)[0])
+    borrowed = BorrowedSolution.from_header(lent.spectra[0].linear.header)
+    _, header, off = reduced(science, [arc_at(-10, shift=0.0)], borrowed=borrowed)
+    assert abs(off) < 0.1 and "GSP_WBOR" not in header
+    dark, _ = simulate_arc(SETUP, peak=3)
+    done, header, off = reduced(science, [reduce_arc(dark).image], borrowed=borrowed)
+    assert off == pytest.approx(-9.0, abs=0.5) and header["GSP_WSTA"] == "provisional"
+    assert any("provisional, those of" in sentence for sentence in done.skipped)
 
 
 def test_another_slit_is_warned_about_where_the_sky_shows_nothing(science):

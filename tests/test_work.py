@@ -9,6 +9,7 @@ import resource
 import threading
 from contextlib import closing
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
@@ -106,6 +107,45 @@ def test_a_broken_frame_is_left_out_of_a_master_and_told(tmp_path):
     assert {"combine_bias"} <= set(times_of(fits.getheader(target)))
     outcome = work.run(work.Job("bias", tuple(paths), target, {}, minimum=3))
     assert outcome.error == "2 of 3 bias frames for a master can be read."
+
+
+BLANKS = {
+    "100 % of its pixels are not a number": lambda data: data * np.nan,
+    "99 % of its pixels are not a number": lambda data: np.where(
+        np.arange(data.size).reshape(data.shape) % 150, np.inf, data
+    ),
+    "all of its pixels are 0": lambda data: 0 * data,
+    "nearly all of its pixels are saturated, above 55000 adu": lambda data: np.where(
+        np.arange(data.size).reshape(data.shape) % 150, 65535, data
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", BLANKS)
+def test_a_frame_that_shows_nothing_fails_and_its_cause_is_named(cause, tmp_path):
+    setup = SetUp.preset("400_M2").window(20)
+    star, bias = simulate_spectrum(setup, seed=1)[0], simulate_bias(setup, seed=1)[0]
+    for frame, name in ((star, "star"), (bias, "bias")):
+        frame.data = BLANKS[cause](frame.data).astype(np.float32)
+        header = fits.Header(frame.header)
+        fits.PrimaryHDU(frame.data, header).writeto(tmp_path / f"{name}.fits")
+    outcome = work.run(work.Job("spectrum", (tmp_path / "star.fits",), tmp_path / "out", {}))
+    assert outcome.products == () and outcome.trace == ""
+    assert outcome.error == f"star.fits must show something; {cause}. Look at the raw frame."
+    biases = (tmp_path / "bias.fits",)
+    outcome = work.run(work.Job("bias", biases, tmp_path / "master.fits", {}))
+    assert cause in outcome.bad[biases[0]]
+
+
+def test_a_frame_of_which_half_is_no_number_is_reduced_without_a_warning(tmp_path):
+    setup = SetUp.preset("400_M2").window(40)
+    raw, _ = simulate_spectrum(setup, magnitude=15, exposure=300, seed=1)
+    raw.data = raw.data.astype(np.float32)
+    raw.data[::7, ::5] = np.nan
+    raw.data[:, 1000:] = np.inf
+    fits.PrimaryHDU(raw.data, fits.Header(raw.header)).writeto(tmp_path / "half.fits")
+    outcome = work.run(work.Job("spectrum", (tmp_path / "half.fits",), tmp_path / "out", {}))
+    assert outcome.error == "" and len(outcome.products) >= 2
 
 
 # The ledger

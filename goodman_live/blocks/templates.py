@@ -93,6 +93,10 @@ class Likeness:
         """Wavelength [Angstrom, air] at detector columns."""
         return Chebyshev(self.coefficients, domain=DOMAIN)(np.asarray(columns, dtype=float))
 
+    def columns_of(self, columns: np.ndarray) -> np.ndarray:
+        """Where the arc shows what the template shows at `columns` [detector columns]."""
+        return (columns + self.shift - self.stretch * AXIS_COLUMN) / (1 - self.stretch)
+
     def to_cards(self) -> Mapping[str, Any]:
         """Header cards."""
         return {

@@ -11,7 +11,7 @@ All wavelengths are in air [Angstrom], all positions unbinned detector columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -132,7 +132,8 @@ class WavelengthSolution:
     second line as the others predict it [Angstrom], all weighted; lists of the lines used.
     `lamps` are those whose lines explain the arc, `warning` a sentence where they are not those
     that the header names.
-    `status` is 'calibrated', or 'provisional' when it is only the grating equation.
+    `status` is 'calibrated', or 'provisional' when it is only the grating equation, or another
+    arc's.
     """
 
     coefficients: tuple[float, ...]
@@ -235,6 +236,75 @@ def solve_wavelength(
     said = f"The header says {' and '.join(lamps)}" if lamps else "The header names no lamp"
     explain = " and ".join(solution.lamps)
     return replace(solution, warning=f"{said}, but the arc's lines are those of {explain}.")
+
+
+def refit(
+    arc: ArcLines,
+    chosen: Mapping[int, tuple[float, str]],
+    guess: Spectrograph,
+    order: int,
+) -> WavelengthSolution:
+    """Fit the wavelengths to lines that somebody chose: all of them count, none is clipped.
+
+    Parameters
+    ----------
+    arc
+        Lines found in the arc, positions in detector columns.
+    chosen
+        Laboratory wavelength [Angstrom, air] and ion by the line's index in `arc`.
+    guess
+        The grating equation; best with the `offset` and `scale` of an earlier solution.
+    order
+        Degree of the correction to it.
+
+    Returns
+    -------
+    WavelengthSolution
+        Calibrated; its confidence is NaN, for that is the chooser's.
+
+    Raises
+    ------
+    NoWavelengthSolution
+        If the lines are too few for the degree.
+    """
+    least = max(3, order + 2)
+    if len(chosen) < least:
+        raise NoWavelengthSolution(
+            f"A fit of degree {order} must rest on at least {least} lines, not {len(chosen)}. "
+            "Accept more lines or choose a lower degree."
+        )
+    index = np.array(sorted(chosen))
+    column = arc.center[index]
+    wavelength = np.array([chosen[number][0] for number in index])
+    dispersion = abs(guess.dispersion)
+    lines = _Identified(
+        column,
+        wavelength,
+        wavelength - guess.wavelength_at(column),
+        arc.error[index] * dispersion,
+        np.array([chosen[number][1] for number in index]),
+        dispersion,
+    )
+    lines = replace(lines, error=np.hypot(lines.error, _common_scatter(lines, order)))
+    coefficients, _, _ = _clipped_fit(lines, order, np.inf)
+    left = lines.residual - _design(column, order) @ coefficients
+    held_out, expected = _held_out(lines, order, np.inf)
+    return WavelengthSolution(
+        _as_chebyshev(guess, coefficients),
+        DOMAIN,
+        "calibrated",
+        rms=_rms(left, lines.error**-2),
+        held_out=_rms(held_out, expected**-2),
+        held_out_offset=_split_offset(lines, order) if len(lines) >= 4 else float("nan"),
+        n_found=len(arc),
+        order=order,
+        columns=tuple(map(float, column)),
+        wavelengths=tuple(map(float, wavelength)),
+        ions=tuple(map(str, lines.ion)),
+        offset=guess.offset,
+        scale=guess.scale,
+        confidence=float("nan"),
+    )
 
 
 def _solve_with_others(
@@ -678,7 +748,7 @@ def _common_scatter(lines: _Identified, order: int) -> float:
     return max(least, 1.4826 * float(np.median(left[better])) / freedom)
 
 
-def _held_out(lines: _Identified, order: int) -> tuple[np.ndarray, np.ndarray]:
+def _held_out(lines: _Identified, order: int, clip: float = CLIP) -> tuple[np.ndarray, np.ndarray]:
     """Residual of every line from a fit without it and its fold (five folds) [Angstrom].
 
     Second, the error expected of it: the line's own and that of the fit where the line is.
@@ -691,14 +761,16 @@ def _held_out(lines: _Identified, order: int) -> tuple[np.ndarray, np.ndarray]:
     design = _design(lines.column, order)
     for out in range(int(fold.max()) + 1):
         held = fold == out
-        coefficients, _, covariance = _clipped_fit(lines.select(~held), order)
+        coefficients, _, covariance = _clipped_fit(lines.select(~held), order, clip)
         left[held] = lines.residual[held] - design[held] @ coefficients
         variance = np.sum(design[held] @ covariance * design[held], axis=1)
         expected[held] = np.sqrt(lines.error[held] ** 2 + variance)
     return left, expected
 
 
-def _clipped_fit(lines: _Identified, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _clipped_fit(
+    lines: _Identified, order: int, clip: float = CLIP
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted fit, the lines kept, covariance: soft weights find the bulk, outliers go.
 
     The mechanics bend the grating equation by little: a parabola of half a pixel at most, a
@@ -717,12 +789,12 @@ def _clipped_fit(lines: _Identified, order: int) -> tuple[np.ndarray, np.ndarray
         coefficients = fit(soft)
         pull = np.abs(target - design @ coefficients)
         soft = 1.0 / (1.0 + (pull / max(2.0 * 1.4826 * _median(pull), 1.0)) ** 2)
-    kept = pull < CLIP
+    kept = pull < clip
     for _ in range(12):
         if kept.sum() < max(3, order + 1):
             break
         coefficients = fit(kept.astype(float))
-        now = np.abs(target - design @ coefficients) < CLIP
+        now = np.abs(target - design @ coefficients) < clip
         if np.array_equal(now, kept):
             break
         kept = now
@@ -789,7 +861,7 @@ def _chance(near: np.ndarray, by_chance: float) -> float:
 def record_solution(header, solution: WavelengthSolution, arcs: Sequence[str]) -> None:
     """Write a wavelength solution into a header (changed in place)."""
     cards: dict[str, Any] = {
-        "GSP_WSTA": (solution.status, "calibrated, or provisional (grating equation)"),
+        "GSP_WSTA": (solution.status, "calibrated, or provisional (no arc of its own)"),
         "GSP_FUNC": ("Chebyshev1D", "wavelength [Angstrom, air] of detector column"),
         "GSP_ORDR": (len(solution.coefficients) - 1, "degree of the function"),
         "GSP_NPIX": (int(solution.domain[1] - solution.domain[0]) + 1, "columns of its domain"),
@@ -804,6 +876,22 @@ def record_solution(header, solution: WavelengthSolution, arcs: Sequence[str]) -
         header.add_comment(solution.warning)
     inputs = {f"arc{number}": name for number, name in enumerate(arcs, start=1)}
     record_step(header, "calibrate_wavelength", letter="w", inputs=inputs, cards=cards)
+
+
+def read_solution(header) -> WavelengthSolution:
+    """The wavelengths that `record_solution` wrote, without the lines that they rest on.
+
+    Raises
+    ------
+    KeyError
+        If the header has none.
+    """
+    coefficients = [header[f"GSP_C{number:03d}"] for number in range(header["GSP_ORDR"] + 1)]
+    return WavelengthSolution(
+        tuple(map(float, coefficients)),
+        (float(header["GSP_WDM1"]), float(header["GSP_WDM2"])),
+        str(header["GSP_WSTA"]),
+    )
 
 
 def _calibrated_cards(solution: WavelengthSolution, arcs: Sequence[str]) -> dict[str, Any]:

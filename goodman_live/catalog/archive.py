@@ -53,6 +53,7 @@ class Archive:
         self.by_night = by_night
         self.root.mkdir(parents=True, exist_ok=True)
         self.database = open_database(database_url(self.root, url))
+        self._known_nights = query.KnownNights()
 
     def close(self) -> None:
         """Give the database back."""
@@ -97,7 +98,13 @@ class Archive:
         """
         with self.database.connect() as connection:
             return query.page_of(
-                connection, which, order=order, limit=limit, offset=offset, at_most=at_most
+                connection,
+                which,
+                order=order,
+                limit=limit,
+                offset=offset,
+                at_most=at_most,
+                known=self._known_nights,
             )
 
     def files(

@@ -14,6 +14,7 @@ many files, which `at_most` bounds.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,12 +22,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..metadata import CALIBRATION_KINDS
-from .schema import FACET_TABLE, FACETS, FILES, ROW_COLUMNS, TALLIES, FileRow
+from .schema import EVENTS, FACET_TABLE, FACETS, FILES, ROW_COLUMNS, TALLIES, FileRow
 
 ORDERS = ("newest", "oldest")
 FEW = 10_000
 MANY_NIGHTS = 200
 _SHORTEST_INDEXED = 3
+_KNOWN_SECONDS, _MOST_KNOWN = 30.0, 500
 _NAMES = sa.table("names", sa.column("rowid"), sa.column("names"))
 
 
@@ -111,12 +113,13 @@ def page_of(
     limit: int,
     offset: int,
     at_most: int | None,
+    known: KnownNights,
 ) -> Page:
     """A page of files and their total count, for free text no further than `at_most`."""
     _check(order, limit, offset)
     if which.text:
         return _Search(connection, which).page(order, limit, offset, at_most)
-    nights = _nights(connection, which, order)
+    nights = known.of(connection, which, order)
     rows = _page_by_night(connection, which, nights, order, limit, offset)
     return Page(rows, sum(n for _, n in nights))
 
@@ -164,11 +167,41 @@ def _tallied(which: Filter, *columns: sa.ColumnElement) -> sa.Select:
 
 
 def _nights(connection: sa.Connection, which: Filter, order: str) -> list[tuple[str, int]]:
-    """Nights and how many files each has that pass."""
+    """Nights and how many files each has that pass.
+
+    All in one value: of thousands of rows each would have to wait for its turn among threads.
+    """
     night, n_files = TALLIES.c.night, sa.func.sum(TALLIES.c.n)
-    query = _tallied(which, night, n_files).group_by(night)
-    query = query.order_by(night if order == "oldest" else night.desc())
-    return connection.execute(query).all()
+    counted = _tallied(which, night, n_files.label("n")).group_by(night).subquery()
+    each = counted.c.night + " " + sa.cast(counted.c.n, sa.String)
+    text = connection.execute(sa.select(sa.func.aggregate_strings(each, ","))).scalar() or ""
+    pairs = (pair.rpartition(" ") for pair in text.split(",") if pair)
+    return sorted(((night, int(n)) for night, _, n in pairs), reverse=order != "oldest")
+
+
+class KnownNights:
+    """What the tallies said of filters, for as long as no event has been told since.
+
+    People turn pages, and pages ask again and again. While an index is rebuilt, which tells one
+    event at its end, counts may be half a minute old.
+    """
+
+    def __init__(self) -> None:
+        self._held: tuple[int, dict[tuple[Filter, str], tuple[float, list]]] = (-1, {})
+
+    def of(self, connection: sa.Connection, which: Filter, order: str) -> list[tuple[str, int]]:
+        """Nights and how many files each has that pass."""
+        last = connection.execute(sa.select(sa.func.max(EVENTS.c.id))).scalar() or 0
+        held, known = self._held
+        if last != held or len(known) >= _MOST_KNOWN:
+            known = {}
+            self._held = last, known
+        since, nights = known.get((which, order), (0.0, []))
+        now = time.monotonic()
+        if not since or now - since > _KNOWN_SECONDS:
+            nights = _nights(connection, which, order)
+            known[which, order] = now, nights
+        return nights
 
 
 def _page_by_night(

@@ -1,0 +1,96 @@
+"""Who calls, by the key in the header `Authorization`; nothing else is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader
+
+from ..access import Viewer
+from ..catalog import Archive
+from ..errors import SignInNeeded
+from ..people.doors import ArchiveFor, PeopleFor
+from ..people.people import People
+from .feed import Feed
+from .jobs import Jobs
+
+SCHEMES = ("token", "bearer")
+_LONGEST_KEY = 500
+_header = APIKeyHeader(
+    name="Authorization",
+    scheme_name="Key",
+    auto_error=False,
+    description="The word Token, a blank and your key: Token 0123456789abcdef...",
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """All that answers are made of."""
+
+    archive: Archive
+    people: People
+    jobs: Jobs
+    feed: Feed
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever calls, and the doors through which they see the archive and its people.
+
+    `address` is that by which they came here, up to the prefix of all addresses.
+    """
+
+    service: Service
+    user_id: int
+    address: str
+    archive: ArchiveFor
+    people: PeopleFor
+
+    def viewer(self) -> Viewer:
+        """Who it is, as things are now."""
+        return self.archive.viewer()
+
+
+def service_of(request: Request) -> Service:
+    """What the application was made with."""
+    return request.app.state.service
+
+
+def key_in(header: str) -> str:
+    """The key in a header `Authorization`; '' if there is none of a kind that is known."""
+    scheme, _, key = header.strip().partition(" ")
+    key = key.strip()
+    is_key = scheme.lower() in SCHEMES and key.isascii() and key.isalnum()
+    return key if is_key and len(key) <= _LONGEST_KEY else ""
+
+
+def caller_with(service: Service, header: str | None, address: str = "") -> Caller:
+    """Whoever has the key in a header.
+
+    Raises
+    ------
+    SignInNeeded
+        If there is no key, or it does not hold.
+    """
+    key = key_in(header or "")
+    if not key:
+        raise SignInNeeded("Send your key: the header Authorization must be 'Token KEY'.")
+    user_id = service.people.user_of_key(key.lower())
+    if user_id is None:
+        raise SignInNeeded("The key must be one that holds: this one was revoked or never was.")
+    archive, people = service.archive, service.people
+    doors = ArchiveFor(archive, people, user_id), PeopleFor(archive, people, user_id)
+    return Caller(service, user_id, address, *doors)
+
+
+def _caller(request: Request, header: Annotated[str | None, Depends(_header)]) -> Caller:
+    service = service_of(request)
+    address = str(request.base_url).rstrip("/") + service.prefix
+    return caller_with(service, header, address)
+
+
+Asker = Annotated[Caller, Depends(_caller)]

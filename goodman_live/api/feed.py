@@ -1,0 +1,170 @@
+"""Events as they happen, to many listeners: one thread follows the archive and wakes them.
+
+A listener asks for what it may see after the last event that it has sent; nothing is
+queued for it. One that reads slowly falls behind and catches up, one that does not read is
+cut off. Who it is, is looked up at each turn: a key that was revoked hears nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ..catalog import Archive, Event
+from ..errors import GoodmanError
+from .told import event_for
+
+if TYPE_CHECKING:
+    from .caller import Caller
+
+HEARTBEAT_SECONDS = 10.0
+STALL_SECONDS = 30.0
+MOST_A_USER, MOST_IN_ALL = 8, 200
+_A_TURN = 200
+
+
+class TooManyStreams(GoodmanError):
+    """Somebody listens too often already."""
+
+
+class Feed:
+    """Wakes listeners when something happened, and counts them."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waiting: set[asyncio.Future] = set()
+        self._listeners: Counter[int] = Counter()
+
+    def start(self) -> None:
+        """Follow the archive; called in the event loop that listeners run in."""
+        self._loop = asyncio.get_running_loop()
+        since = self._archive.last_event()
+        self._thread = threading.Thread(target=self._follow, args=(since,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Follow no more, and let listeners go."""
+        self._stop.set()
+        self._wake()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _follow(self, since: int) -> None:
+        for _ in self._archive.follow(since, self._stop):
+            with contextlib.suppress(RuntimeError):  # the loop ended
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+
+    async def listen(
+        self, who: Callable[[], Caller], since: int, user_id: int
+    ) -> AsyncIterator[str]:
+        """Texts of an event stream after the event `since`, without end.
+
+        Parameters
+        ----------
+        who
+            Looks up who listens; what it raises ends the stream.
+        """
+        with self._counted(user_id):
+            yield "retry: 2000\n\n"
+            while not self._stop.is_set():
+                something = self._loop.create_future()
+                self._waiting.add(something)
+                try:
+                    events, since = await run_in_threadpool(_turn, who, since)
+                except GoodmanError:
+                    return
+                for event in events:
+                    yield as_text(event)
+                if not events and not await self._happens(something):
+                    yield ": alive\n\n"
+
+    async def _happens(self, something: asyncio.Future) -> bool:
+        try:
+            await asyncio.wait_for(something, HEARTBEAT_SECONDS)
+        except TimeoutError:
+            self._waiting.discard(something)
+            return False
+        return True
+
+    def refuse_more(self, user_id: int) -> None:
+        """Raise TooManyStreams if somebody listens as often as one may."""
+        if self._listeners[user_id] >= MOST_A_USER or self._listeners.total() >= MOST_IN_ALL:
+            raise TooManyStreams(
+                f"At most {MOST_A_USER} event streams can be open for one user, "
+                f"{MOST_IN_ALL} in all. Close one."
+            )
+
+    @contextlib.contextmanager
+    def _counted(self, user_id: int):
+        self._listeners[user_id] += 1
+        try:
+            yield
+        finally:
+            self._listeners[user_id] -= 1
+
+
+def _turn(who: Callable[[], Caller], since: int) -> tuple[list[Event], int]:
+    """Events after `since` for a listener, and the number to ask on from."""
+    archive = who().archive
+    newest = archive.last_event()
+    events = archive.events_since(since, _A_TURN)
+    viewer = archive.viewer()
+    told = [event_for(event, viewer) for event in events]
+    return told, events[-1].id if events else max(since, newest)
+
+
+def as_text(event: Event) -> str:
+    """An event as the standard of event streams wants it."""
+    return f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(asdict(event))}\n\n"
+
+
+class EventStream(Response):
+    """An answer without end, cut off if nobody reads it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, texts: AsyncIterator[str]) -> None:
+        self.texts = texts
+        self.status_code, self.background = 200, None
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(self._send(send))
+        leaving = asyncio.ensure_future(_left(receive))
+        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        for task in (sending, leaving):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError, OSError):
+                await task
+        await self.texts.aclose()
+
+    async def _send(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        async for text in self.texts:
+            message = {"type": "http.response.body", "body": text.encode(), "more_body": True}
+            await asyncio.wait_for(send(message), STALL_SECONDS)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,506 @@
+"""What the API takes and gives, declared once: the documentation page is made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..catalog import Event, FileRow, Run
+
+LARGEST_ID = 2**31 - 1
+LARGEST_PAGE = 500
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must hold no NUL character")
+    return text
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+FileId = Annotated[
+    int,
+    BeforeValidator(_no_flag),
+    Field(ge=1, le=LARGEST_ID, description="number of a file"),
+]
+Text = Annotated[str, Field(max_length=200), AfterValidator(_without_nul)]
+LongText = Annotated[str, Field(max_length=30_000), AfterValidator(_without_nul)]
+Night = Annotated[str, Field(pattern=r"^\d{8}$", description="YYYYMMDD")]
+DataType = Literal["0", "1", "2", "3", "4", "5"]
+
+
+class Strict(BaseModel):
+    """What a request holds; nothing but what is declared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """What went wrong, as a sentence."""
+
+    detail: str
+
+
+class Status(BaseModel):
+    """What answers here."""
+
+    api_version: str
+    pipeline_version: str
+    status: str = "ok"
+    documentation: str
+
+
+# Files
+
+
+class FileObject(BaseModel):
+    """A file, as programs know it since the predecessor of this API.
+
+    Paths are paths inside the archive. `data_type` is 0 raw, 1 master, 2 reduced, 3 extracted,
+    4 wavelength calibrated, 5 flux calibrated. `date` is that of the evening on which the
+    night began. Angles in degrees, `gain` in electron/adu, `rdnoise` in electrons,
+    `saturation_value` in adu.
+    """
+
+    id: int
+    created: str
+    last_modified: str
+    original_file: str | None
+    original_file_id: int | None
+    parent_file: str | None
+    parent_file_id: int | None
+    file_name: str
+    directory_name: str
+    full_path: str
+    obstype: str
+    object: str
+    filter: str
+    filter_2: str
+    grating: str
+    slit: str
+    cam_targ: str
+    grt_targ: str
+    obsra: str
+    obsdec: str
+    gain: str
+    rdnoise: str
+    roi: str
+    wavmode: str
+    proposal_id: str | None
+    observation_id: int | str | None
+    configuration_id: int | str | None
+    block_id: int | str | None
+    image_id: int | str | None
+    date: str
+    data_type: str
+    normalized: bool
+    technique: str
+    saturation_value: int
+
+
+class FilePage(BaseModel):
+    """Some of the files, how many there are, and where the others are."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[FileObject]
+
+
+class RowPage(BaseModel):
+    """The same with all that the archive's index knows of a file."""
+
+    count: int
+    results: list[FileRow]
+
+
+class Which(Strict):
+    """Which files. Of a parameter that is given more than once, one value must hold."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    data_type: list[DataType] | None = Field(None, description="0 raw to 5 flux calibrated")
+    kind: list[Text] | None = Field(None, description="bias, flat, arc, spectrum, image, ...")
+    proposal: list[Text] | None = Field(None, description="SOAR id")
+    proposal_id: list[Text] | None = Field(None, description="the same")
+    obstype: list[Text] | None = None
+    technique: list[Text] | None = Field(None, description="spectroscopy or imaging, in any case")
+    grating: list[Text] | None = None
+    wavmode: list[Text] | None = None
+    slit: list[Text] | None = None
+    filter: list[Text] | None = None
+    filter_2: list[Text] | None = None
+    roi: list[Text] | None = None
+    night: Night | None = None
+    date: str | None = Field(None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD")
+    first_night: Night | None = Field(None, description="YYYYMMDD, and those after it")
+    last_night: Night | None = Field(None, description="YYYYMMDD, and those before it")
+    calibrations: bool | None = Field(None, description="false: no bias and flat; true: these only")
+    current_only: bool = Field(False, description="of products only the current version")
+    search: Text = Field("", description="part of the file's or the object's name, in any case")
+    object: Text = Field("", description="the same")
+
+
+class Paging(Which):
+    """Which files, and which page of them."""
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    page_size: int = Field(20, ge=1, le=LARGEST_PAGE)
+    ordering: Literal["date", "-date"] = Field(
+        "-date", description="by the start of the exposure, the newest first if with a minus"
+    )
+
+
+class Slice(Which):
+    """Which files, and which of them by number."""
+
+    limit: int = Field(20, ge=1, le=LARGEST_PAGE)
+    offset: int = Field(0, ge=0, le=100_000_000)
+    order: Literal["newest", "oldest"] = "newest"
+    at_most: int | None = Field(None, ge=1, le=1_000_000, description="count no further")
+
+
+class Count(BaseModel):
+    """How many files."""
+
+    count: int
+
+
+class Choice(BaseModel):
+    """A value of a column, and how many files have it."""
+
+    value: str | int | bool
+    count: int
+
+
+class Card(BaseModel):
+    """A card of a FITS header."""
+
+    keyword: str
+    value: str | int | float | bool | None
+    comment: str
+
+
+class HeaderOut(BaseModel):
+    """The header of a file."""
+
+    file_id: int
+    file_name: str
+    cards: list[Card]
+
+
+class SpectrumOut(BaseModel):
+    """A spectrum on its own pixels; null where there is no number."""
+
+    file_id: int
+    file_name: str
+    units: dict[str, str]
+    wavelength: list[float | None]
+    flux: list[float | None]
+    uncertainty: list[float | None]
+    sky: list[float | None]
+    mask: list[int]
+
+
+class JudgedOut(BaseModel):
+    """Calibration frames of one group: those of one master, or one arc."""
+
+    file_ids: list[int]
+    file_names: list[str]
+    serves: bool = Field(description="whether they may serve at all")
+    chosen: bool
+    reason: str = Field(description="why they were chosen, or why not")
+
+
+class ChoiceOut(BaseModel):
+    """What was looked at of one kind of calibration, the best first, and what is missing."""
+
+    kind: str
+    judged: list[JudgedOut]
+    missing: str
+
+
+class Why(BaseModel):
+    """Which calibrations a frame gets, and why not others."""
+
+    file_id: int
+    file_name: str
+    made_of: list[str] = Field(description="files named in the product's header")
+    choices: list[ChoiceOut]
+
+
+class AddFile(Strict):
+    """A raw frame that lies in the archive already."""
+
+    full_path: Text = Field(description="path inside the archive, such as 20260315/RAW/x.fits")
+
+
+class OneFile(Strict):
+    """A file by its number."""
+
+    file_id: FileId
+
+
+class Assignment(Strict):
+    """The proposal that a raw frame is given to."""
+
+    proposal_id: Text
+
+
+class CommentIn(Strict):
+    """Something to say."""
+
+    text: LongText
+
+
+class CommentOut(BaseModel):
+    """Something somebody said of a file."""
+
+    id: int
+    file_id: int
+    author: str
+    text: str
+    created: str
+    edited: str
+
+
+# Reductions
+
+
+class ReduceFile(Strict):
+    """What to reduce, and how."""
+
+    file_id: FileId
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="settings that differ from those of the proposal"
+    )
+
+
+class CalibrateFile(ReduceFile):
+    """The same with arcs that somebody picks; without them the rules choose."""
+
+    arc_file_ids: list[FileId] = Field(
+        default_factory=list, max_length=10, description="arcs to use"
+    )
+
+
+class RequestData(BaseModel):
+    """What a reduction was asked to do."""
+
+    file_full_path: str
+    reduced_data_path: str
+    master_bias_file: str | None
+    master_flat_file: str | None
+    technique: str
+    settings: dict[str, Any]
+
+
+class ApiResponse(BaseModel):
+    """What a reduction did."""
+
+    api_version: str
+    pipeline_version: str
+    error: str
+    request_data: RequestData
+    overscan_region: str | None
+    trim_section: str | None
+    slit_trim_section: str | None
+    master_bias: str | None
+    master_flat: str | None
+    full_path: str | None
+    file_name: str | None
+
+
+class ReduceReply(BaseModel):
+    """The answer to who waits for a reduction."""
+
+    api_version: str
+    username: str
+    file_id: int
+    error: str
+    api_response: ApiResponse
+    reduced_file_id: int | None
+
+
+class JobOut(BaseModel):
+    """A reduction that somebody asked for: running, done, provisional or failed."""
+
+    id: int
+    url: str
+    state: str
+    message: str
+    task: str
+    username: str
+    file_id: int | None
+    settings: dict[str, Any]
+    started: str
+    ended: str
+    product_ids: list[int]
+    reply: ReduceReply | None
+
+
+# People
+
+
+class UserOut(BaseModel):
+    """Somebody who may sign in."""
+
+    id: int
+    username: str
+    last_login: str | None
+    first_name: str
+    last_name: str
+    email: str
+    is_staff: bool
+    is_active: bool
+    date_joined: str
+
+
+class Me(UserOut):
+    """Oneself."""
+
+    partner: str
+    is_superuser: bool
+    proposals: list[str]
+    preferences: dict[str, Any]
+
+
+class NewUser(Strict):
+    """Somebody to add; a link to choose a password is sent to them."""
+
+    email: Text
+    username: Text | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    partner: Text | None = None
+    is_staff: bool | None = None
+    is_superuser: bool | None = None
+
+
+class ChangedUser(Strict):
+    """What of a user to change."""
+
+    email: Text | None = None
+    username: Text | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    partner: Text | None = None
+    is_active: bool | None = None
+    is_staff: bool | None = None
+    is_superuser: bool | None = None
+
+
+class ProposalOut(BaseModel):
+    """A proposal, its PI and who works on it."""
+
+    id: int
+    soar_id: str
+    semester: str
+    title: str
+    abstract: str
+    user: UserOut | None
+    collaborators: list[UserOut]
+
+
+class NewProposal(Strict):
+    """A proposal to add."""
+
+    soar_id: Text | None = Field(None, description="by default the next one of the semester")
+    semester: Text | None = None
+    title: LongText | None = None
+    abstract: LongText | None = None
+    user: int | None = Field(None, ge=1, le=LARGEST_ID, description="number of the PI")
+
+
+class Collaboration(Strict):
+    """Whom to add to a proposal or to take out of it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    email: Text
+    action: Literal["add", "remove"]
+
+
+class SettingsOut(BaseModel):
+    """By what settings frames of a proposal are reduced, and what they may be."""
+
+    proposal: str
+    settings: dict[str, Any]
+    history: list[dict[str, Any]]
+    json_schema: dict[str, Any]
+
+
+class TokenIn(Strict):
+    """A token to add."""
+
+    label: Text = ""
+    days: float | None = Field(None, gt=0, le=3650, description="how long it holds")
+
+
+class TokenOut(BaseModel):
+    """A token; of its key only the beginning is known."""
+
+    id: int
+    user_id: int
+    prefix: str
+    label: str
+    created: str
+    last_used: str
+    expires: str
+    revoked: str
+
+
+class NewToken(TokenOut):
+    """A token just added; its key is not told again."""
+
+    key: str
+
+
+class MailIn(Strict):
+    """A notification to a user."""
+
+    to: Text = Field(description="user name or address of a user")
+    subject: Text
+    text: LongText
+
+
+class Sent(BaseModel):
+    """Who was written to."""
+
+    username: str
+
+
+class LogLine(BaseModel):
+    """Something that happened."""
+
+    id: int
+    time: str
+    type: str
+    file_id: int | None
+    proposal: str
+    text: str
+
+
+class EventList(BaseModel):
+    """Events in order; `last` is the newest number there is, to ask on from."""
+
+    last: int
+    events: list[Event]
+
+
+class RunList(BaseModel):
+    """Attempts at a file, the newest first."""
+
+    runs: list[Run]
+
+
+def given(body: BaseModel) -> Mapping[str, Any]:
+    """What was given of what could be."""
+    return body.model_dump(exclude_unset=True, exclude_none=True)

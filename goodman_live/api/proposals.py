@@ -1,0 +1,95 @@
+"""Proposals, who works on them, and by what settings their frames are reduced."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+
+from ..errors import NotFound
+from ..people.schema import Proposal
+from ..recipes import ReductionSettings
+from .bodies import body_as, described
+from .caller import Asker
+from .models import Collaboration, NewProposal, ProposalOut, SettingsOut, given
+from .schema_of import schema_of
+from .told import proposal_out
+
+router = APIRouter(tags=["proposals"])
+Id = Annotated[str, Path(max_length=64, description="number or SOAR id of a proposal")]
+_COLLABORATION = Annotated[Collaboration, Depends(body_as(Collaboration))]
+
+
+@router.get("/proposals/", summary="The proposals that one may see")
+def list_proposals(asker: Asker) -> list[ProposalOut]:
+    """The newest semester first."""
+    return [proposal_out(proposal) for proposal in asker.people.proposals()]
+
+
+@router.post("/proposals/", status_code=201, summary="Add a proposal")
+def add_proposal(asker: Asker, body: NewProposal) -> ProposalOut:
+    """For staff."""
+    asker.people.require("add proposal")
+    values = dict(given(body))
+    pi = values.pop("user", None)
+    soar_id = values.pop("soar_id", None) or asker.people.next_soar_id(values.get("semester", ""))
+    return proposal_out(asker.people.add_proposal(soar_id, pi=pi, **values))
+
+
+@router.get("/proposals/{proposal_id}/", summary="One proposal")
+def one_proposal(asker: Asker, proposal_id: Id) -> ProposalOut:
+    return proposal_out(_named(asker, proposal_id))
+
+
+def _named(asker: Asker, name: str) -> Proposal:
+    """A proposal by its number or its SOAR id."""
+    for proposal in asker.people.proposals():
+        if name in (str(proposal.id), proposal.soar_id):
+            return proposal
+    raise NotFound("There is no such proposal.")
+
+
+@router.post(
+    "/proposals/collaborators/{proposal_id}/",
+    summary="Add a collaborator, or take one out",
+    openapi_extra=described(Collaboration),
+)
+def change_collaborators(asker: Asker, proposal_id: Id, body: _COLLABORATION) -> ProposalOut:
+    """By the e-mail address; who has no account yet gets one, and an invitation."""
+    soar_id = _named(asker, proposal_id).soar_id
+    if body.action == "add":
+        asker.people.add_collaborator(soar_id, body.email)
+    else:
+        asker.people.remove_collaborator(soar_id, body.email)
+    return proposal_out(asker.people.proposal(soar_id))
+
+
+# As the manual of the predecessor has it. It changes something though it is a GET, which is
+# safe only because a key in the header is asked for, which no page of others can send.
+router.add_api_route(
+    "/proposals/collaborators/{proposal_id}/",
+    change_collaborators,
+    methods=["GET"],
+    include_in_schema=False,
+)
+
+
+@router.get("/proposals/{proposal_id}/settings/", summary="Reduction settings of a proposal")
+def settings(asker: Asker, proposal_id: Id) -> SettingsOut:
+    """The settings, who chose them when, and what they may be, as a JSON schema."""
+    soar_id = _named(asker, proposal_id).soar_id
+    history = asker.people.history_of_settings(soar_id)
+    return SettingsOut(
+        proposal=soar_id,
+        settings=asker.people.settings(soar_id).to_dict(),
+        history=[asdict(change) for change in history],
+        json_schema=schema_of(ReductionSettings),
+    )
+
+
+@router.post("/proposals/{proposal_id}/settings/", summary="Choose reduction settings")
+def save_settings(asker: Asker, proposal_id: Id, values: dict[str, Any]) -> SettingsOut:
+    """Those that are left out are those of the site."""
+    asker.people.save_settings(_named(asker, proposal_id).soar_id, values)
+    return settings(asker, proposal_id)

@@ -1,0 +1,139 @@
+"""Events over HTTP: as they happen, from where one was, and only one's own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+from conftest import MINE, OTHERS
+from test_files import ok
+
+from goodman_live.api.feed import MOST_A_USER
+from goodman_live.catalog import RAW
+
+
+@pytest.fixture
+def mine(site):
+    return site.row(data_type=RAW, kind="spectrum", proposal=MINE)
+
+
+@pytest.fixture
+def foreign(site):
+    return site.row(data_type=RAW, kind="spectrum", proposal=OTHERS)
+
+
+class Listener:
+    """Reads a stream of events in a thread."""
+
+    def __init__(self, site, who, headers=None, **parameters):
+        self.heard, self.lines, self.status = [], [], None
+        auth = {"Authorization": f"Token {site.keys[who]}"}
+        self.client = httpx.Client(headers=auth | (headers or {}), timeout=30)
+        self.address, self.parameters = f"{site.address}/api/events", parameters
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+        self.until(lambda: self.lines or self.status not in (None, 200))
+
+    def read(self):
+        try:
+            with self.client.stream("GET", self.address, params=self.parameters) as answer:
+                self.status, self.socket = answer.status_code, answer.extensions["network_stream"]
+                for line in answer.iter_lines():
+                    self.lines.append(line)
+                    if line.startswith("data: "):
+                        self.heard.append(json.loads(line[6:]))
+        except httpx.HTTPError:
+            pass
+
+    def until(self, is_so, seconds=10):
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < deadline, self.heard
+            time.sleep(0.01)
+
+    def close(self):
+        if self.thread.is_alive():
+            self.socket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        self.thread.join(5)
+        self.client.close()
+
+
+@pytest.fixture
+def listen(site):
+    listeners = []
+
+    def listen(who, **options):
+        listeners.append(Listener(site, who, **options))
+        return listeners[-1]
+
+    yield listen
+    for listener in listeners:
+        listener.close()
+
+
+def test_an_event_is_heard_at_once_by_its_people_and_by_no_others(site, listen, mine, foreign):
+    member, stranger = listen("member"), listen("stranger")
+    site.archive.set_state(foreign.id, "done", "told to others")
+    site.archive.set_state(mine.id, "done", "told to us")
+    member.until(lambda: member.heard)
+    stranger.until(lambda: stranger.heard)
+    assert [event["text"] for event in member.heard] == ["done: told to us"]
+    assert [event["text"] for event in stranger.heard] == ["done: told to others"]
+    assert f"id: {member.heard[0]['id']}" in member.lines and "event: state" in member.lines
+
+
+@pytest.mark.parametrize("way", ["header", "parameter"])
+def test_a_stream_that_broke_goes_on_where_it_was(site, listen, mine, way):
+    since = site.archive.last_event()
+    for number in range(3):
+        site.archive.set_state(mine.id, "done", f"number {number}")
+    known = str(since + 1)
+    given = {"headers": {"Last-Event-ID": known}} if way == "header" else {"since": known}
+    listener = listen("member", **given)
+    listener.until(lambda: len(listener.heard) == 2)
+    assert [event["text"][-1] for event in listener.heard] == ["1", "2"]
+
+
+def test_a_listener_whose_key_is_revoked_hears_nothing_more(site, listen, mine):
+    token, key = site.people.add_token(site.users["member"].id)
+    site.keys["leaving"] = key
+    listener, other = listen("leaving"), listen("pi")
+    site.people.revoke_token(token.id)
+    site.archive.set_state(mine.id, "done", "after")
+    other.until(lambda: other.heard)
+    listener.thread.join(10)
+    assert not listener.thread.is_alive() and listener.heard == []
+
+
+def test_nobody_can_open_streams_without_end(site, listen):
+    streams = [listen("staff") for _ in range(MOST_A_USER)]
+    assert listen("staff").status == 429
+    streams[0].close()
+    time.sleep(0.3)
+    assert listen("staff").status == 200
+
+
+def test_one_who_does_not_read_costs_the_others_nothing(site, listen, mine):
+    host, port = site.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as sleeper:
+        key = site.keys["root"]
+        request = (
+            f"GET /api/events?since=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Token {key}\r\n\r\n"
+        )
+        sleeper.sendall(request.encode())
+        member = listen("member")
+        site.archive.set_state(mine.id, "done", "still told")
+        member.until(lambda: member.heard, seconds=5)
+
+
+def test_the_list_of_events_is_filtered_too(site, mine, foreign):
+    since = site.archive.last_event()
+    site.archive.set_state(foreign.id, "done", "secret")
+    site.archive.set_state(mine.id, "done", "ours")
+    told = ok(site.client("member").get("events/list", params={"since": since}))
+    assert [event["text"] for event in told["events"]] == ["done: ours"]
+    assert told["last"] == since + 2
