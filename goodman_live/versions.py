@@ -7,7 +7,8 @@ name; in the header the version (GSP_VRSN), and who asked for it, with what (GSP
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .catalog import CALIBRATED, Archive, FileRow
 from .errors import NotFound
@@ -51,46 +52,58 @@ def save_version(
     if image.original_id is None:
         raise NotFound(f"The raw frame of {image.file_name} is not in the archive any more.")
     raw = archive.file(image.original_id)
-    info = read_info(archive.path(raw))
     version = _next_version(archive, raw)
     plan = {"task": "spectrum", "settings": settings.changed(), "image": image.file_name}
     plan |= {"by": by, "wanted": "extract", "version": version}
-    run = archive.start_run(raw.id, "spectrum", json.dumps(plan), settings.changed())
     skipped = [reason for one in extracted for reason in one.skipped]
-    message = " ".join(dict.fromkeys([*skipped, *(n for one in extracted for n in one.notes)]))
-    state = "provisional" if skipped else "done"
-    cards = {
+    notes = [note for one in extracted for note in one.notes]
+    told = {
+        "version": version,
+        "state": "provisional" if skipped else "done",
+        "message": " ".join(dict.fromkeys([*skipped, *notes])),
+    }
+    run = archive.start_run(raw.id, "spectrum", json.dumps(plan), settings.changed())
+    cards = _story(image, plan, **told)
+    try:
+        rows = [_save(archive, raw, image, one, cards, run.id, told) for one in extracted]
+    except OSError as error:
+        archive.finish_run(run.id, "failed", str(error))
+        raise
+    archive.finish_run(run.id, told["state"], told["message"])
+    return rows
+
+
+def _save(
+    archive: Archive,
+    raw: FileRow,
+    image: FileRow,
+    one: Extracted,
+    cards: Mapping[str, Any],
+    run_id: int,
+    told: Mapping[str, Any],
+) -> FileRow:
+    """Write and index one spectrum."""
+    name = f"{stem(one.spectrum.name)}_v{told['version']}.fits"
+    path = archive.folder(raw.night, "REDUCED") / name
+    linear = one.spectrum.linear.copy()
+    linear.header.update(cards)
+    write_spectrum(one.spectrum.table, linear, path)
+    origin = {"original_id": raw.id, "parent_id": image.id, "run_id": run_id}
+    info = read_info(archive.path(raw))
+    return archive.add_product(path, CALIBRATED, info, **origin, **told)
+
+
+def _story(
+    image: FileRow, plan: Mapping[str, Any], version: int, state: str, message: str
+) -> dict[str, tuple[Any, str]]:
+    """Cards that tell the archive's index what a spectrum is."""
+    return {
         "GSP_VRSN": (version, "version of this product"),
         "GSP_STAT": (state, "done, or provisional: made again when more is there"),
         "GSP_SKIP": (message.encode("ascii", "replace").decode(), "what was skipped"),
         "GSP_PLAN": (json.dumps(plan), "what it was made of"),
         "GSP_PNAM": (image.file_name, "name of the parent file"),
     }
-    rows = []
-    try:
-        for one in extracted:
-            linear = one.spectrum.linear.copy()
-            linear.header.update(cards)
-            path = archive.folder(raw.night, "REDUCED")
-            path /= f"{stem(one.spectrum.name)}_v{version}.fits"
-            write_spectrum(one.spectrum.table, linear, path)
-            row = archive.add_product(
-                path,
-                CALIBRATED,
-                info,
-                original_id=raw.id,
-                parent_id=image.id,
-                state=state,
-                message=message,
-                version=version,
-                run_id=run.id,
-            )
-            rows.append(row)
-    except OSError as error:
-        archive.finish_run(run.id, "failed", str(error))
-        raise
-    archive.finish_run(run.id, state, message)
-    return rows
 
 
 def _next_version(archive: Archive, raw: FileRow) -> int:

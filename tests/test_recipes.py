@@ -17,11 +17,13 @@ from goodman_live.history import steps_of
 from goodman_live.quality import Quality
 from goodman_live.recipes import (
     ReductionSettings,
+    find_traces,
     make_master_bias,
     make_master_flat,
     reduce_arc,
     reduce_image,
     reduce_spectrum,
+    trace_at,
 )
 from goodman_live.simulate import (
     SetUp,
@@ -381,3 +383,19 @@ def test_a_saturated_object_is_told_but_is_no_reason_to_wait():
     assert f"saturated in {100 * share:.0f} % of its columns" in note
     faint, _ = simulate_spectrum(setup, magnitude=16.0, exposure=300, seed=4)
     assert reduce_spectrum(faint).notes == ()
+
+
+def test_a_trace_where_somebody_points_runs_as_the_light_does(masters):
+    raw, _ = simulate_spectrum(SETUP, magnitude=16, seed=5)
+    image = reduce_spectrum(raw, bias=masters[0], flat=masters[1]).image
+    (found,) = find_traces(image)
+    middle = float(found.row_at(np.mean(found.domain)))
+    ends = np.array(found.domain)
+    # With a lender it is the lender's shape; without, a line of the slope of the light.
+    lent = trace_at(image, middle + 40.0, [found])
+    np.testing.assert_allclose(lent.row_at(ends) - found.row_at(ends), 40.0, atol=0.01)
+    assert (lent.fwhm, lent.n_points) == (found.fwhm, 0)
+    alone = trace_at(image, middle, fwhm=9.0)
+    rise, expected = np.diff(alone.row_at(ends)), np.diff(found.row_at(ends))
+    assert rise == pytest.approx(expected, abs=2.0)
+    assert alone.fwhm == 9.0

@@ -44,7 +44,7 @@ def linear_copy(spectrum: QTable, header: fits.Header) -> CCDData:
     n_pixels = len(flux)
     start, step = float(wavelength[0]), float((wavelength[-1] - wavelength[0]) / (n_pixels - 1))
     centres = start + step * np.arange(n_pixels)
-    pixel, new, share = overlaps(_edges(wavelength), _edges(centres))
+    pixel, new, share = overlaps(pixel_edges(wavelength), pixel_edges(centres))
     known = np.isfinite(flux) & np.isfinite(error)
     filled = np.interp(wavelength, wavelength[known], flux[known]) if known.any() else 0 * centres
     variance = np.where(known, error, 0.0) ** 2
@@ -104,6 +104,7 @@ def overlaps(edges: np.ndarray, new_edges: np.ndarray) -> tuple[np.ndarray, np.n
     return pixel, new, np.diff(borders) / np.diff(edges)[pixel]
 
 
-def _edges(centres: np.ndarray) -> np.ndarray:
+def pixel_edges(centres: np.ndarray) -> np.ndarray:
+    """Edges (n + 1,) of pixels centred at (n,) values that rise or fall."""
     middle = (centres[1:] + centres[:-1]) / 2
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])

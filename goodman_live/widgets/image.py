@@ -7,6 +7,8 @@ changing them sends no pixels. Coordinates are zero-based pixels, centres at who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import panel as pn
 import param
@@ -91,6 +93,9 @@ class ImageView(pn.viewable.Viewer):
     """An image with its controls apart (`controls`), so that a page can place them."""
 
     theme = param.Selector(default="light", objects=["light", "dark"], doc="colours of the page")
+    tapped = param.Tuple(
+        default=None, length=2, allow_None=True, doc="column and row where a person clicked last"
+    )
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -102,6 +107,8 @@ class ImageView(pn.viewable.Viewer):
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._window = {"x": (0.0, 1.0), "y": (0.0, 1.0), "size": (900, 320)}
         self._view = ColumnDataSource({name: list(pair) for name, pair in self._window.items()})
+        self._lines = ColumnDataSource({"x": [], "y": [], "colour": []})
+        self._tap = ColumnDataSource({"at": []})
         self._mapper = LinearColorMapper(
             palette("gray", "linear"), low=0, high=1, nan_color="#00000000"
         )
@@ -129,6 +136,11 @@ class ImageView(pn.viewable.Viewer):
             self._reset_view()
         self._send()
 
+    def draw_over(self, curves: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> None:
+        """Curves over the image in place of the last ones: columns, rows and colour of each."""
+        columns, rows, colours = zip(*curves, strict=True) if curves else ((), (), ())
+        self._lines.data = {"x": list(columns), "y": list(rows), "colour": list(colours)}
+
     def _build_figure(self) -> figure:
         fig = figure(
             sizing_mode="stretch_both",
@@ -152,6 +164,8 @@ class ImageView(pn.viewable.Viewer):
             dh="dh",
             color_mapper=self._mapper,
         )
+        fig.multi_line("x", "y", line_color="colour", line_alpha=0.85, source=self._lines)
+        fig.js_on_event("tap", CustomJS(args={"tap": self._tap}, code=SEND_TAP))
         fig.js_on_event("rangesupdate", self._settled())
         fig.js_on_change("inner_width", self._settled())
         fig.js_on_change("inner_height", self._settled())
@@ -171,6 +185,7 @@ class ImageView(pn.viewable.Viewer):
 
     def _watch(self) -> None:
         self._view.on_change("data", guarded(self._view_moved))
+        self._tap.on_change("data", guarded(self._was_tapped))
         self.controls.param.watch(lambda *_: self._apply_limits(), "limits")
         self.controls.param.watch(lambda *_: self._apply_levels(), ["low", "high"])
         self.controls.param.watch(lambda *_: self._apply_palette(), ["stretch", "colour_map"])
@@ -183,6 +198,10 @@ class ImageView(pn.viewable.Viewer):
         if self._equal_aspect and resized and at_home:
             self._reset_view()
         self._send()
+
+    def _was_tapped(self, attribute: str, old: dict, new: dict) -> None:
+        column, row = new["at"]
+        self.param.update(tapped=(float(column), float(row)))
 
     def _apply_limits(self) -> None:
         low, high = limits_of(self.image, self.controls.limits)
@@ -249,6 +268,8 @@ fig.__goodman_settle = setTimeout(() => {
                 size: [Math.round(fig.inner_width * ratio), Math.round(fig.inner_height * ratio)]};
 }, 120);
 """
+
+SEND_TAP = "tap.data = {at: [cb_obj.x, cb_obj.y]};"
 
 READ_PIXEL = """
 const data = source.data;

@@ -1,224 +1,188 @@
 """A spectrum against wavelength, with what is known of it: error, masked pixels, sky, scale.
 
-A provisional wavelength scale is said three times (head, axis, in the plot), because at the
+Units, running means and line fits come from the blocks; here they are asked for and drawn. A
+provisional wavelength scale is said three times (head, axis, in the plot), because at the
 telescope nobody reads headers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import panel as pn
 import param
 from astropy.table import QTable
 from bokeh.models import (
+    BasicTicker,
+    BoxSelectTool,
     ColumnDataSource,
     CustomJS,
     Div,
     Label,
     LinearAxis,
+    LinearScale,
+    LogScale,
+    LogTicker,
     NumeralTickFormatter,
     Range1d,
 )
 from bokeh.plotting import figure
 
-from .component import Component
+from ..errors import GoodmanError
+from ..io import spectrum_bytes
+from ..line_lists import features_of, nearest_feature
 from .image import readout_css
+from .line_marks import LineMarks, Mark
+from .platform import guarded
+from .spectrum_data import SpectrumData, facts_of
+from .spectrum_tools import UNITS, LineTable, SpectrumHead, SpectrumTools, with_error
 from .theme import PALETTES, style_figure
 
+if TYPE_CHECKING:
+    from ..blocks.line_fit import LineFit
+
 PROVISIONAL_NOTE = "provisional wavelength scale"
-
-
-@dataclass(frozen=True)
-class SpectrumData:
-    """Plain arrays ready to draw, all of shape ``(n_pixels,)`` and in order of wavelength.
-
-    Attributes
-    ----------
-    wavelength
-        [Angstrom], air.
-    flux, uncertainty, sky
-        In ``unit``; the uncertainty is NaN where unknown, sky is None where the product has none.
-    masked
-        True where a quality bit is set.
-    provisional
-        Whether the wavelength scale comes from the grating equation alone.
-    """
-
-    wavelength: np.ndarray
-    flux: np.ndarray
-    uncertainty: np.ndarray
-    sky: np.ndarray | None
-    masked: np.ndarray
-    unit: str
-    provisional: bool
-
-    @classmethod
-    def from_table(cls, table: QTable) -> SpectrumData:
-        """Take a product as `goodman_live.io.read_spectrum` gives it; the table is not modified."""
-        order = np.argsort(_values(table, "wavelength"))
-        header = table.meta.get("header", {})
-        return cls(
-            wavelength=_values(table, "wavelength")[order],
-            flux=_values(table, "flux")[order],
-            uncertainty=_values(table, "uncertainty")[order],
-            sky=_values(table, "sky")[order] if "sky" in table.colnames else None,
-            masked=np.asarray(table["mask"])[order] != 0,
-            unit=str(getattr(table["flux"], "unit", "") or ""),
-            provisional=header.get("GSP_WSTA", "provisional") != "calibrated",
-        )
-
-    @property
-    def good(self) -> np.ndarray:
-        """True where the flux can be believed: finite and not masked."""
-        return np.isfinite(self.flux) & ~self.masked
-
-    def flux_range(self) -> tuple[float, float]:
-        """Flux axis that shows the good pixels, not ruled by a few spikes; (0, 1) without any."""
-        flux = self.flux[self.good]
-        if flux.size == 0:
-            return 0.0, 1.0
-        low, high = np.percentile(flux, [0.5, 99.5])
-        inside = flux[(flux >= low - 0.5 * (high - low)) & (flux <= high + 0.5 * (high - low))]
-        low, high = float(inside.min()), float(inside.max())
-        pad = 0.06 * (high - low) or 1.0
-        return min(low - pad, 0.0) if low < 0.3 * high else low - pad, high + pad
-
-    def line(self) -> np.ndarray:
-        """Flux to draw as a line: NaN, so a gap, wherever it cannot be believed."""
-        return np.where(self.good, self.flux, np.nan)
-
-    def band(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper edge of the one-sigma band, straight over pixels that are not good."""
-        flux = self._bridged(self.flux, self.good)
-        known = self.good & np.isfinite(self.uncertainty)
-        sigma = self._bridged(self.uncertainty, known)
-        return flux - sigma, flux + sigma
-
-    def marks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Wavelength and flux of the masked pixels; beyond the flux axis they lie on its edge."""
-        flux = np.where(np.isfinite(self.flux), self.flux, self._bridged(self.flux, self.good))
-        low, high = self.flux_range()
-        margin = 0.015 * (high - low)
-        return self.wavelength[self.masked], np.clip(flux[self.masked], low + margin, high - margin)
-
-    def _bridged(self, values: np.ndarray, good: np.ndarray) -> np.ndarray:
-        if not good.any():
-            return np.zeros_like(values)
-        return np.interp(self.wavelength, self.wavelength[good], values[good])
-
-    def signal_to_noise(self) -> float:
-        """Median signal over noise of a good pixel; NaN where no error is known."""
-        use = self.good & (self.uncertainty > 0)
-        return (
-            float(np.median(self.flux[use] / self.uncertainty[use])) if use.any() else float("nan")
-        )
-
-
-def _values(table: QTable, name: str) -> np.ndarray:
-    column = table[name]
-    return np.asarray(getattr(column, "value", column), dtype=float)
-
-
-class SpectrumHead(Component):
-    """Which product is shown, how good it is, and the switch for the sky."""
-
-    file_name = param.String(doc="name of the product, empty when none is shown")
-    file_id = param.Integer(default=0, doc="its number in the archive")
-    facts = param.String(doc="signal to noise, wavelength range, residual of the solution")
-    provisional = param.Boolean(
-        default=False, doc="wavelength scale from the grating equation alone"
-    )
-    has_sky = param.Boolean(default=False, doc="whether the product has a sky column")
-    sky = param.Boolean(default=False, doc="whether the sky is drawn")
-
-    _css = """
-.bar { height: 34px; padding: 0 12px; }
-.gl-spectrum-name { font-family: var(--gl-mono); font-size: 12.5px; font-weight: 600;
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.pill { color: var(--gl-warn); background: var(--gl-warn-wash); border: 1px solid currentColor;
-  border-radius: 4px; padding: 0 7px;
-  font-size: 11.5px; font-weight: 600; white-space: nowrap; }
-.facts { font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl-accent); }
-"""
-    _esm = """
-export function render({ model }) {
-  const bar = document.createElement('div'); bar.className = 'bar';
-  bar.innerHTML = `<div class="gl-spectrum-name"></div>
-    <span class="pill" hidden>provisional wavelengths</span>
-    <span class="facts dim grow"></span><button aria-pressed="false">Sky</button>`;
-  const [name, pill, facts, button] = bar.children;
-  const show = () => {
-    name.textContent = model.file_name;
-    name.dataset.file = model.file_name; name.dataset.id = model.file_id;
-    name.title = model.file_name;
-    pill.hidden = !model.provisional;
-    facts.textContent = model.facts;
-    button.hidden = !model.has_sky;
-    button.setAttribute('aria-pressed', model.sky);
-  };
-  button.onclick = () => { model.sky = !model.sky; };
-  for (const property of ['file_name', 'file_id', 'facts', 'provisional', 'has_sky',
-    'sky']) model.on(property, show);
-  show();
-  return bar;
+KIND_COLOURS = {
+    "light": {
+        "nebular": "#a3347f",
+        "stellar": "#1d7049",
+        "sky": "#8a5a00",
+        "telluric": "#4b5c6e",
+        "fit": "#c2410c",
+    },
+    "dark": {
+        "nebular": "#f19ad6",
+        "stellar": "#7fd6a8",
+        "sky": "#e3b65c",
+        "telluric": "#9fb2c6",
+        "fit": "#ff9d5c",
+    },
 }
-"""
+OVERLAY_COLOURS = {
+    "light": ("#b3541e", "#6a3d9a", "#1b7f5c", "#a8325e", "#6b6b00"),
+    "dark": ("#f2a65a", "#c9a2f2", "#6fd0a5", "#f28bb0", "#d6d65c"),
+}
+_EMPTY = {"xs": [], "ys": [], "colour": []}
+_SHOWN = ("x", "y", "flux", "low", "high", "sigma", "sky", "bad")
 
 
 class SpectrumView(pn.viewable.Viewer):
-    """One spectrum product; `show` draws another in its place."""
+    """One spectrum product; `show` draws another in its place.
+
+    Attributes
+    ----------
+    lines
+        What was measured, `LineFit` in the unit of the product, the newest first.
+    """
 
     theme = param.Selector(default="light", objects=["light", "dark"], doc="colours of the page")
 
-    def __init__(self, **params: object) -> None:
+    def __init__(self, *, tools: bool = False, **params: object) -> None:
         super().__init__(**params)
-        self.head = SpectrumHead(sizing_mode="stretch_width", height=34)
-        self._source = ColumnDataSource(
-            {name: [] for name in ("x", "y", "flux", "low", "high", "sigma", "bad")}
-        )
-        self._marks = ColumnDataSource({"x": [], "y": []})
-        self._sky = ColumnDataSource({"x": [], "y": []})
-        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=42)])
+        self.head = SpectrumHead(sizing_mode="stretch_width", height=34, tools=tools)
+        self.tools = SpectrumTools(sizing_mode="stretch_width", visible=tools)
+        self.table = LineTable(sizing_mode="stretch_width", visible=False)
+        self.lines: list[LineFit] = []
+        self._table: QTable | None = None
+        self._data: SpectrumData | None = None
+        self._overlays: dict[str, SpectrumData] = {}
+        self._make_sources()
+        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=8)])
         self._figure = self._build_figure()
+        self._marks_of_lines = LineMarks(self._figure)
         self._colour()
-        self.param.watch(lambda *_: self._colour(), "theme")
-        self.head.param.watch(lambda *_: self._show_sky(), "sky")
+        self._connect()
         self._layout = pn.Column(
             self.head,
-            pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
-            pn.pane.Bokeh(self._readout, margin=0),
+            self.tools,
+            pn.Column(
+                pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
+                pn.pane.Bokeh(self._readout, margin=0),
+                sizing_mode="stretch_both",
+                margin=0,
+                stylesheets=[":host { position: relative; min-height: 0; }"],
+            ),
+            self.table,
             sizing_mode="stretch_both",
             margin=0,
+            min_height=300 if tools else None,
+            stylesheets=[":host { background: var(--gl-panel); }"],
         )
 
     def __panel__(self) -> pn.Column:
         return self._layout
 
-    def show(self, table: QTable, *, file_name: str, file_id: int) -> None:
+    def show(self, table: QTable, *, file_name: str, file_id: int = 0) -> None:
         """Draw a product; the name in the head changes last, when everything else has been sent."""
         data = SpectrumData.from_table(table)
-        self._draw(data)
+        self._table, self._data = table, data
+        self._forget_lines()
+        unit = self.tools.unit if self.tools.unit in data.units else data.units[0]
+        self.tools.param.update(units=list(data.units), unit=unit)
+        self._draw()
         self._scale(data)
-        self._label(data)
+        self._label()
         self.head.param.update(
             facts=facts_of(data, table.meta.get("header", {})),
             provisional=data.provisional,
             has_sky=data.sky is not None,
         )
+        self._colour_axis(data.provisional)
         self.head.param.update(file_id=file_id)
         self.head.param.update(file_name=file_name)
 
     def clear(self) -> None:
         """Forget the product: no name, no curve."""
-        self._source.data = {name: [] for name in self._source.data}
+        self._table = self._data = None
+        self._forget_lines()
+        self.overlay([])
+        self._source.data = {name: [] for name in _SHOWN}
         self._marks.data = {"x": [], "y": []}
-        self._sky.data = {"x": [], "y": []}
         self.head.param.update(file_name="", file_id=0, facts="", provisional=False, has_sky=False)
 
+    def overlay(self, spectra: Sequence[tuple[str, QTable]]) -> None:
+        """Lay other products over the one shown, by name; an empty list takes them away."""
+        self._overlays = {name: SpectrumData.from_table(table) for name, table in spectra}
+        self._draw_overlays()
+
+    def measure(self, low: float, high: float) -> LineFit | None:
+        """Fit the line between two wavelengths [Angstrom] and add it to the table.
+
+        None, and a message among the tools, where there is no line. The pixels are taken as they
+        were measured, whatever unit and smoothing are shown.
+        """
+        if self._data is None:
+            return None
+        from ..blocks.line_fit import fit_line  # its import would delay the page
+
+        data = self._data
+        low, high = min(low, high), max(low, high)
+        try:
+            fit = fit_line(
+                data.wavelength, data.flux, data.uncertainty, data.masked, low=low, high=high
+            )
+        except GoodmanError as error:
+            self.tools.message = str(error)
+            return None
+        self.tools.message = ""
+        self.lines.insert(0, fit)
+        self._show_lines()
+        return fit
+
+    # Parts
+
+    def _make_sources(self) -> None:
+        self._source = ColumnDataSource({name: [] for name in _SHOWN})
+        self._marks = ColumnDataSource({"x": [], "y": []})
+        self._over = ColumnDataSource(dict(_EMPTY))
+        self._fits = ColumnDataSource({"xs": [], "ys": []})
+        self._selected = ColumnDataSource({"x": [0.0, 0.0]})
+        self._picture = ColumnDataSource({"name": ["spectrum"]})
+
     def _build_figure(self) -> figure:
+        self._select = BoxSelectTool(dimensions="width", renderers=[], persistent=False)
         fig = figure(
             sizing_mode="stretch_both",
             tools="pan,box_zoom,xwheel_zoom,reset",
@@ -230,16 +194,44 @@ class SpectrumView(pn.viewable.Viewer):
             min_border=0,
             output_backend="canvas",
         )
+        fig.add_tools(self._select)
+        self._zoom = fig.toolbar.active_drag
         fig.toolbar.logo = None
+        self._add_glyphs(fig)
+        fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000]")
+        fig.js_on_event(
+            "mousemove",
+            CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_SPECTRUM),
+        )
+        fig.js_on_event(
+            "mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''")
+        )
+        fig.js_on_event(
+            "selectiongeometry", CustomJS(args={"chosen": self._selected}, code=SEND_RANGE)
+        )
+        self._picture.js_on_change("data", CustomJS(args={"fig": fig}, code=SAVE_PICTURE))
+        fig.tags = [self._picture]  # a model that nothing refers to is not sent
+        return fig
+
+    def _add_glyphs(self, fig: figure) -> None:
         fig.extra_y_ranges = {"sky": Range1d(0, 1)}
         self._sky_axis = LinearAxis(y_range_name="sky", axis_label="sky", visible=False)
         fig.add_layout(self._sky_axis, "right")
+        fig.extra_y_scales = {"sky": LinearScale()}
         self._sky_line = fig.line(
-            "x", "y", source=self._sky, y_range_name="sky", line_width=1, visible=False
+            "x",
+            "sky",
+            source=self._source,
+            y_range_name="sky",
+            line_width=1,
+            line_alpha=0.6,
+            visible=False,
         )
         self._band = fig.varea("x", "low", "high", source=self._source, fill_alpha=0.6)
+        fig.multi_line("xs", "ys", source=self._over, line_color="colour", line_width=1.1)
         self._line = fig.line("x", "y", source=self._source, line_width=1.2)
         self._bad = fig.scatter("x", "y", source=self._marks, marker="x", size=5, line_width=1.2)
+        self._fit_line = fig.multi_line("xs", "ys", source=self._fits, line_width=2)
         self._note = Label(
             x=10,
             y=8,
@@ -250,55 +242,264 @@ class SpectrumView(pn.viewable.Viewer):
             text_font_size="12px",
         )
         fig.add_layout(self._note)
-        fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000]")
-        fig.js_on_event(
-            "mousemove",
-            CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_SPECTRUM),
-        )
-        fig.js_on_event(
-            "mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''")
-        )
-        return fig
 
-    def _draw(self, data: SpectrumData) -> None:
+    def _connect(self) -> None:
+        self.param.watch(lambda *_: self._colour(), "theme")
+        self.head.param.watch(lambda *_: self._show_sky(), "sky")
+        self.head.param.watch(lambda *_: self._show_tools(), "tools")
+        self.head.param.watch(self._key_pressed, "key")
+        tools = self.tools.param
+        tools.watch(lambda *_: self._redraw(), ["unit", "width"])
+        tools.watch(lambda *_: self._rescale(), "log")
+        tools.watch(lambda *_: self._mark_lines(), ["lists", "redshift"])
+        tools.watch(lambda *_: self._name_lines(), ["lists", "redshift"])
+        tools.watch(lambda *_: self._draw_overlays(), "level")
+        tools.watch(self._drop_overlay, "dropped")
+        tools.watch(lambda *_: self._arm(), "measuring")
+        tools.watch(lambda event: event.new and self.measure(*event.new), "typed")
+        tools.watch(lambda event: event.new and self._export(event.new.split(":")[0]), "ask")
+        self.table.param.watch(self._drop_line, "dropped")
+        self._selected.on_change("data", guarded(self._range_selected))
+
+    # The curve
+
+    def _shown(self, data: SpectrumData) -> SpectrumData:
+        return data.in_unit(self.tools.unit).smoothed(self.tools.width)
+
+    def _draw(self) -> None:
+        if self._data is None:
+            return
+        data = self._shown(self._data)
         low, high = data.band()
-        self._source.data = {
-            "x": data.wavelength,
-            "y": data.line(),
+        line = data.line()
+        if self.tools.log:
+            floor = data.positive_range()[0] / 10
+            low, high = np.maximum(low, floor), np.maximum(high, floor)
+            line = np.where(line > 0, line, np.nan)
+        single = {
+            "y": line,
             "flux": data.flux,
             "low": low,
             "high": high,
             "sigma": data.uncertainty,
+            "sky": np.full(data.flux.shape, np.nan) if data.sky is None else data.sky,
+        }
+        self._source.data = {
+            "x": data.wavelength,
+            **{name: values.astype(np.float32) for name, values in single.items()},
             "bad": data.masked.astype(np.uint8),
         }
-        x, y = data.marks()
+        x, y = data.marks(data.positive_range() if self.tools.log else None)
         self._marks.data = {"x": x, "y": y}
-        sky = np.full(data.flux.shape, np.nan) if data.sky is None else data.sky
-        self._sky.data = {"x": data.wavelength, "y": sky}
+        self._draw_overlays()
+
+    def _redraw(self) -> None:
+        """Draw the same spectrum in another unit or smoothing; the part in view stays."""
+        if self._data is None:
+            return
+        self._draw()
+        self._scale_flux(self._shown(self._data))
+        self._label()
+        self._show_lines()
 
     def _scale(self, data: SpectrumData) -> None:
         if data.wavelength.size:
             _set_range(self._figure.x_range, float(data.wavelength[0]), float(data.wavelength[-1]))
-        _set_range(self._figure.y_range, *data.flux_range())
-        if data.sky is not None and np.isfinite(data.sky).any():
-            low, high = np.nanpercentile(data.sky, [0.5, 99.8])
+        self._scale_flux(self._shown(data))
+
+    def _scale_flux(self, shown: SpectrumData) -> None:
+        limits = shown.positive_range() if self.tools.log else shown.flux_range()
+        _set_range(self._figure.y_range, *limits)
+        if shown.sky is not None and np.isfinite(shown.sky).any():
+            low, high = np.nanpercentile(shown.sky, [0.5, 99.8])
             _set_range(
                 self._figure.extra_y_ranges["sky"], min(0.0, float(low)), float(high) * 1.1 or 1.0
             )
 
-    def _label(self, data: SpectrumData) -> None:
+    def _rescale(self) -> None:
+        """Change between the linear and the logarithmic flux axis."""
+        log = self.tools.log
+        axis = self._figure.yaxis[0]
+        self._redraw()
+        self._figure.y_scale = LogScale() if log else LinearScale()
+        axis.ticker = LogTicker() if log else BasicTicker()
+        self._figure.ygrid[0].ticker = axis.ticker
+
+    def _label(self) -> None:
+        data, unit = self._data, self.tools.unit
         self._note.visible = data.provisional
         scale = "Wavelength in air [Å]" + (" — provisional" if data.provisional else "")
         self._figure.xaxis[0].axis_label = scale
-        self._figure.yaxis[0].axis_label = f"Flux [{data.unit}]" if data.unit else "Flux"
-        self._sky_axis.axis_label = f"Sky [{data.unit}]" if data.unit else "Sky"
-        self._colour_axis(data.provisional)
+        self._figure.yaxis[0].axis_label = f"Flux [{unit}]" if unit else "Flux"
+        self._sky_axis.axis_label = f"Sky [{unit}]" if unit else "Sky"
 
     def _show_sky(self) -> None:
         self._sky_line.visible = self._sky_axis.visible = self.head.sky
 
+    # Tools
+
+    def _show_tools(self) -> None:
+        self.tools.visible = self.head.tools
+        if not self.head.tools:
+            self.tools.measuring = False
+
+    def _arm(self) -> None:
+        """Dragging selects a range, or zooms."""
+        self.tools.message = ""
+        self._figure.toolbar.active_drag = self._select if self.tools.measuring else self._zoom
+
+    def _range_selected(self, attribute: str, old: dict, new: dict) -> None:
+        low, high = new["x"]
+        if high > low:
+            self.measure(low, high)
+
+    def _key_pressed(self, event: param.parameterized.Event) -> None:
+        key = event.new.rsplit(":", 1)[0]
+        switches = {"t": (self.head, "tools"), "s": (self.head, "sky"), "l": (self.tools, "log")}
+        if self._data is None:
+            return
+        if key in switches:
+            owner, name = switches[key]
+            setattr(owner, name, not getattr(owner, name))
+        elif key == "m":
+            self.head.tools = True
+            self.tools.measuring = not self.tools.measuring
+        elif key == "u":
+            units = self.tools.units
+            self.tools.unit = units[(units.index(self.tools.unit) + 1) % len(units)]
+        else:
+            self._move(key)
+
+    def _move(self, key: str) -> None:
+        """Change the view by a key; outside a figure nothing is known of its wheel."""
+        axis = self._figure.x_range
+        low, high = axis.start, axis.end
+        middle, width = (low + high) / 2, high - low
+        if key == "0":
+            self._scale(self._data)
+        elif key == "y":
+            part = self._shown(self._data).between(low, high)
+            limits = part.positive_range() if self.tools.log else part.flux_range()
+            self._figure.y_range.update(start=limits[0], end=limits[1])
+        else:
+            step = {"ArrowLeft": -0.2, "ArrowRight": 0.2}.get(key, 0.0) * width
+            half = width / 2 * {"+": 0.7, "=": 0.7, "-": 1 / 0.7}.get(key, 1.0)
+            axis.update(start=middle + step - half, end=middle + step + half)
+
+    # Lines
+
+    def _forget_lines(self) -> None:
+        self.lines = []
+        self.tools.message = ""
+        self._show_lines()
+
+    def _drop_line(self, event: param.parameterized.Event) -> None:
+        if 0 <= event.new < len(self.lines):
+            del self.lines[event.new]
+            self.table.dropped = -1
+            self._show_lines()
+
+    def _show_lines(self) -> None:
+        xs, ys = [], []
+        for fit in self.lines:
+            inside = (self._data.wavelength >= fit.low) & (self._data.wavelength <= fit.high)
+            part = self._data.wavelength[inside]
+            xs.append(part)
+            ys.append(fit.per_pixel(part) * self._data.factor(self.tools.unit)[inside])
+        if xs or self._fits.data["xs"]:
+            self._fits.data = {"xs": xs, "ys": ys}
+        self._name_lines()
+
+    def _name_lines(self) -> None:
+        """The table, each line with the name that the chosen lists give it."""
+        if not self.lines:
+            self.table.visible = False
+            self.table.rows = []
+            return
+        # The light of a whole line is per pixel and per Angstrom the same.
+        unit = UNITS[1] if self.tools.unit == UNITS[2] else self.tools.unit
+        per = 1.0 / self._data.exposure if unit == UNITS[1] else 1.0
+        self.table.param.update(rows=[self._row_of(fit, per) for fit in self.lines], unit=unit)
+        self.table.visible = True
+
+    def _row_of(self, fit: LineFit, per: float) -> dict[str, object]:
+        within = max(fit.fwhm, 3.0)
+        known = nearest_feature(fit.center, self.tools.lists, self.tools.redshift, within=within)
+        names = ("center", "fwhm", "equivalent_width")
+        return {
+            "name": f"{known.name} {fit.center - known.wavelength:+.2f} Å" if known else "",
+            **{n: with_error(getattr(fit, n), getattr(fit, n + "_error")) for n in names},
+            "flux": with_error(fit.flux * per, fit.flux_error * per),
+            "chi": f"{fit.reduced_chi_square:.2f}" if fit.scatter_known else "–",
+        }
+
+    def _mark_lines(self) -> None:
+        colours = KIND_COLOURS[self.theme]
+        features = features_of(self.tools.lists, self.tools.redshift)
+        self._marks_of_lines.show(
+            [Mark(f.wavelength, f.name, colours[f.kind], f.weight, f.end) for f in features],
+            background=PALETTES[self.theme]["panel"],
+        )
+
+    # Others
+
+    def _draw_overlays(self) -> None:
+        colours = OVERLAY_COLOURS[self.theme]
+        found = {"xs": [], "ys": [], "colour": []}
+        named = []
+        for number, (name, data) in enumerate(self._overlays.items()):
+            colour = colours[number % len(colours)]
+            named.append([name, colour])
+            shown = self._shown(data) if self.tools.unit in data.units else data
+            found["xs"].append(shown.wavelength)
+            found["ys"].append((shown.line() * self._level_of(shown)).astype(np.float32))
+            found["colour"].append(colour)
+        if named or self.tools.overlays:
+            self._over.data = found
+            self.tools.overlays = named
+
+    def _level_of(self, other: SpectrumData) -> float:
+        """Factor that brings a spectrum to the level of the one shown, where both have light."""
+        if not self.tools.level or self._data is None:
+            return 1.0
+        mine = self._shown(self._data)
+        low = max(mine.wavelength[0], other.wavelength[0])
+        high = min(mine.wavelength[-1], other.wavelength[-1])
+        mine, other = mine.between(low, high), other.between(low, high)
+        if not (mine.good.any() and other.good.any()):
+            return 1.0
+        theirs = float(np.median(other.flux[other.good]))
+        ratio = float(np.median(mine.flux[mine.good])) / theirs if theirs else 1.0
+        return ratio if ratio > 0 else 1.0
+
+    def _drop_overlay(self, event: param.parameterized.Event) -> None:
+        if self._overlays.pop(event.new, None) is not None:
+            self._draw_overlays()
+        self.tools.dropped = ""
+
+    def _export(self, kind: str) -> None:
+        if self._data is None:
+            return
+        stem = self.head.file_name.removesuffix(".fits") or "spectrum"
+        if kind == "png":
+            self._picture.data = {"name": [f"{stem}.png"]}
+        elif kind == "csv":
+            shown = self._shown(self._data)
+            comments = [
+                f"{self.head.file_name}, flux [{shown.unit}], wavelength in air [Angstrom]",
+                f"running mean over {self.tools.width} pixels" if self.tools.width > 1 else "",
+            ]
+            text = shown.to_csv([comment for comment in comments if comment])
+            self.tools.offer(f"{stem}.csv", text, "text/csv")
+        elif kind == "fits":
+            content = spectrum_bytes(self._table, f"{stem}.fits")
+            self.tools.offer(f"{stem}.fits", content, "application/fits")
+
+    # Colours
+
     def _colour(self) -> None:
         colours = PALETTES[self.theme]
+        self.head.theme = self.theme
         style_figure(self._figure, self.theme)
         self._line.glyph.line_color = colours["flux"]
         self._band.glyph.fill_color = colours["band"]
@@ -308,6 +509,11 @@ class SpectrumView(pn.viewable.Viewer):
             "sky"
         ]
         self._note.text_color = colours["warn"]
+        kinds = dict(KIND_COLOURS[self.theme])
+        self._fit_line.glyph.line_color = kinds.pop("fit")
+        self.tools.colours = kinds
+        self._mark_lines()
+        self._draw_overlays()
         self._colour_axis(self.head.provisional)
 
     def _colour_axis(self, provisional: bool) -> None:
@@ -320,23 +526,6 @@ def _set_range(axis: Range1d, low: float, high: float) -> None:
     axis.update(start=low, end=high, reset_start=low, reset_end=high)
 
 
-def facts_of(data: SpectrumData, header: object) -> str:
-    """One line about a product: range, signal to noise, residual of its wavelength solution."""
-    parts = []
-    if data.wavelength.size:
-        parts.append(f"{data.wavelength[0]:.0f}–{data.wavelength[-1]:.0f} Å")
-    ratio = data.signal_to_noise()
-    if np.isfinite(ratio):
-        parts.append(f"S/N {ratio:.1f} per pixel")
-    residual = header.get("GSP_WRMS")
-    if isinstance(residual, int | float) and residual > 0 and not data.provisional:
-        parts.append(f"solution rms {residual:.3f} Å")
-    n_masked = int(data.masked.sum())
-    if n_masked:
-        parts.append(f"{n_masked} masked")
-    return " · ".join(parts)
-
-
 READ_SPECTRUM = """
 const {x, flux, sigma, bad} = source.data;
 if (x == null || x.length === 0) { readout.text = ''; return; }
@@ -347,4 +536,21 @@ const i = Math.abs(x[low] - cb_obj.x) < Math.abs(x[high] - cb_obj.x) ? low : hig
 const digits = (value) => Number(value.toPrecision(5));
 readout.text = `λ ${x[i].toFixed(2)} Å   flux ${digits(flux[i])}` +
   (sigma[i] > 0 ? ` ± ${Number(sigma[i].toPrecision(3))}` : '') + (bad[i] ? '   masked' : '');
+"""
+
+SEND_RANGE = """
+const {geometry, final} = cb_obj;
+if (final && geometry.type === 'rect' && geometry.x1 !== geometry.x0)
+  chosen.data = {x: [Math.min(geometry.x0, geometry.x1), Math.max(geometry.x0, geometry.x1)]};
+"""
+
+SAVE_PICTURE = """
+export default ({fig}, source, data, {index}) => {
+  const view = index.get_one(fig);
+  view.export('png').to_blob().then((blob) => {
+    const link = document.createElement('a');
+    link.download = source.data.name[0]; link.href = URL.createObjectURL(blob);
+    link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  });
+};
 """

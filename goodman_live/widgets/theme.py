@@ -67,6 +67,14 @@ def root_css() -> str:
     )
 
 
+def alone_css(theme: str) -> str:
+    """CSS for the outermost part of a widget that may stand alone, as in a notebook."""
+    return (
+        f":host{{--gl-font:{FONT};--gl-mono:{MONO};{variables(theme)}color-scheme:{theme};"
+        "background:var(--gl-panel);color:var(--gl-text)}"
+    )
+
+
 COMPONENT_CSS = """
 :host { font-family: var(--gl-font); font-size: 13px; line-height: 1.4;
   color: var(--gl-text) !important; }

@@ -5,7 +5,15 @@ import pytest
 
 pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 
-from goodman_live.widgets.spectrum import SpectrumData, SpectrumView, facts_of
+import base64
+
+from astropy import units as u
+
+from goodman_live.blocks.line_fit import FWHM, fit_line
+from goodman_live.io import read_spectrum
+from goodman_live.widgets.spectrum import SpectrumView
+from goodman_live.widgets.spectrum_data import UNITS, SpectrumData, facts_of
+from goodman_live.widgets.spectrum_tools import with_error
 
 from .making import spectrum_table
 
@@ -87,3 +95,231 @@ def test_clearing_leaves_no_name_and_no_curve(table):
     view.clear()
     assert view.head.file_name == ""
     assert len(view._source.data["x"]) == 0
+
+
+# Units, smoothing, scale
+
+
+@pytest.fixture
+def observed():
+    """Electrons of 240 s: a continuum with one emission line at 4500 of 8000 electrons."""
+    table = spectrum_table()
+    wavelength = table["wavelength"].value
+    line = np.exp(-0.5 * ((wavelength - 4500) / 10) ** 2) / (10 * np.sqrt(2 * np.pi)) * 4 * 8000
+    noise = np.random.default_rng(5).normal(0, 5, len(table))
+    table["flux"] = (table["flux"].value + line + noise) * u.electron
+    table["uncertainty"] = table["uncertainty"].value * u.electron
+    table["sky"] = table["sky"].value * u.electron
+    table.meta["header"] = {"GSP_WSTA": "calibrated", "EXPTIME": 240.0}
+    return table
+
+
+@pytest.fixture
+def view(observed):
+    view = SpectrumView(tools=True)
+    view.show(observed, file_name="wecfz_0001.fits", file_id=3)
+    return view
+
+
+def test_units_are_offered_only_where_they_can_be_made(table, observed):
+    assert SpectrumData.from_table(table).units == ("adu",)
+    assert SpectrumData.from_table(observed).units == UNITS
+    del observed.meta["header"]["EXPTIME"]
+    assert SpectrumData.from_table(observed).units == ("electron",)
+
+
+def test_a_unit_changes_flux_error_and_sky_alike(observed):
+    data = SpectrumData.from_table(observed)
+    rate, density = data.in_unit(UNITS[1]), data.in_unit(UNITS[2])
+    np.testing.assert_allclose(rate.flux, data.flux / 240)
+    np.testing.assert_allclose(density.flux, data.flux / 240 / 4)
+    np.testing.assert_allclose(density.uncertainty / density.flux, data.uncertainty / data.flux)
+    np.testing.assert_allclose(density.sky, data.sky / 960)
+    assert density.unit in UNITS and data.in_unit("electron").flux is not None
+
+
+def test_smoothing_lowers_the_error_and_keeps_masked_pixels_masked(observed):
+    data = SpectrumData.from_table(observed).smoothed(9)
+    assert data.uncertainty[200] == pytest.approx(5 / 3)
+    assert np.isnan(data.line()[7]) and data.masked[7]
+    assert abs(data.flux[8] - 100) < 20  # the masked spike beside it of 9000 takes no part
+
+
+def test_unit_and_smoothing_are_drawn_and_the_view_along_the_spectrum_stays(view):
+    view._figure.x_range.update(start=4300, end=4700)
+    view.tools.unit = UNITS[1]
+    assert np.nanmedian(view._source.data["y"]) == pytest.approx(100 / 240, rel=0.02)
+    assert view._figure.yaxis[0].axis_label == "Flux [electron / s]"
+    scatter = np.nanstd(view._source.data["y"][:150])
+    view.tools.width = 15
+    assert np.nanstd(view._source.data["y"][:150]) < 0.5 * scatter
+    assert (view._figure.x_range.start, view._figure.x_range.end) == (4300, 4700)
+
+
+def test_another_spectrum_of_a_unit_that_cannot_be_kept_is_shown_in_its_own(view, table):
+    view.tools.unit = UNITS[2]
+    view.show(table, file_name="y.fits", file_id=4)
+    assert view.tools.unit == "adu" and "adu" in view._figure.yaxis[0].axis_label
+
+
+def test_a_logarithmic_axis_shows_nothing_at_or_below_zero(view, observed):
+    observed["flux"][20:40] = -3 * u.electron
+    view.show(observed, file_name="x.fits")
+    view.tools.log = True
+    low, high = view._figure.y_range.start, view._figure.y_range.end
+    assert 0 < low < 100 < high
+    assert np.isnan(view._source.data["y"][25]) and (view._source.data["low"] > 0).all()
+    assert type(view._figure.y_scale).__name__ == "LogScale"
+    view.tools.log = False
+    assert type(view._figure.y_scale).__name__ == "LinearScale"
+
+
+# Lines
+
+
+def test_a_measured_line_is_that_of_the_pixels_whatever_is_shown(view, observed):
+    wanted = fit_line(
+        observed["wavelength"].value, observed["flux"].value, observed["uncertainty"].value,
+        np.asarray(observed["mask"]) != 0, low=4420, high=4580,
+    )  # fmt: skip
+    view.tools.param.update(width=9, unit=UNITS[2])
+    fit = view.measure(4580, 4420)
+    assert fit == wanted
+    assert fit.flux == pytest.approx(8000, abs=4 * fit.flux_error)
+    assert fit.fwhm == pytest.approx(10 * FWHM, abs=4 * fit.fwhm_error)
+    row = view.table.rows[0]
+    assert view.table.unit == "electron / s" and view.table.visible
+    assert float(row["flux"][0]) == pytest.approx(fit.flux / 240, abs=fit.flux_error / 240)
+    view.tools.width = 1
+    drawn = view._fits.data["ys"][0]
+    assert drawn.max() == pytest.approx(np.nanmax(view._source.data["y"]), rel=0.1)
+
+
+def test_a_range_without_a_line_is_said_and_leaves_the_table_alone(view):
+    assert view.measure(5000, 5010) is None
+    assert "at least 7 good pixels" in view.tools.message and view.lines == []
+    view.measure(4420, 4580)
+    assert view.tools.message == "" and len(view.lines) == 1
+
+
+def test_a_selected_range_is_measured_and_a_line_can_be_forgotten(view):
+    view.tools.measuring = True
+    assert view._figure.toolbar.active_drag is view._select
+    view._selected.data = {"x": [4420.0, 4580.0]}
+    view.tools.typed = [4430, 4570]
+    assert [round(line.center) for line in view.lines] == [4500, 4500]
+    view.table.dropped = 0
+    assert len(view.lines) == 1 and view.lines[0].low < 4430
+    view.table.dropped = 0
+    assert view.lines == [] and not view.table.visible
+    view.tools.measuring = False
+    assert view._figure.toolbar.active_drag is view._zoom
+
+
+def test_another_spectrum_forgets_the_lines_of_the_last(view, observed):
+    view.measure(4420, 4580)
+    view.show(observed, file_name="other.fits")
+    assert view.lines == [] and not view._fits.data["xs"]
+
+
+def test_a_measured_line_is_named_by_the_lists_at_the_redshift(view):
+    view.measure(4420, 4580)
+    assert view.table.rows[0]["name"] == ""
+    view.tools.param.update(lists=["nebular"], redshift=4500 / 4340.46 - 1)
+    assert view.table.rows[0]["name"].startswith("Hγ")
+    view.tools.redshift = 0.5
+    assert view.table.rows[0]["name"] == ""
+
+
+def test_lists_are_marked_at_the_redshift_and_bands_have_two_ends(view):
+    view.tools.param.update(lists=["nebular", "telluric"], redshift=0.1)
+    marks = view._marks_of_lines
+    names = dict(zip(marks._lines.data["name"], marks._lines.data["x"], strict=True))
+    assert names["Hα"] == pytest.approx(6562.8 * 1.1)
+    bands = dict(zip(marks._bands.data["name"], marks._bands.data["end"], strict=True))
+    assert bands["O2 A"] == 7700
+    view.tools.lists = []
+    assert not marks._lines.data["x"] and not marks._bands.data["x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "texts"),
+    [
+        (5006.8431, 0.0213, ("5006.843", "0.021")),
+        (69406.2, 6353.0, ("69406", "6353")),
+        (-20.94, 2.2, ("-20.9", "2.2")),
+        (float("nan"), 1.0, ("–", "")),
+    ],
+)
+def test_a_figure_has_two_digits_of_its_error(value, error, texts):
+    assert with_error(value, error) == texts
+
+
+# Several, keys, files
+
+
+def test_spectra_laid_over_come_to_the_same_level_or_stay_as_they_are(view, observed):
+    double = observed.copy()
+    double["flux"] = 2 * double["flux"]
+    view.overlay([("double", double)])
+    assert [name for name, _ in view.tools.overlays] == ["double"]
+    here = view._source.data["y"]
+    np.testing.assert_allclose(view._over.data["ys"][0], here, rtol=1e-5)
+    view.tools.level = False
+    np.testing.assert_allclose(view._over.data["ys"][0], 2 * here, rtol=1e-5)
+    view.tools.unit = UNITS[1]
+    np.testing.assert_allclose(view._over.data["ys"][0], 2 * here / 240, rtol=1e-5)
+    view.tools.dropped = "double"
+    assert view.tools.overlays == [] and view._over.data["xs"] == []
+
+
+def test_keys_switch_and_move(view):
+    for number, key in enumerate("tsul"):
+        view.head.key = f"{key}:{number}"
+    assert not view.head.tools and view.head.sky and view.tools.unit == UNITS[1] and view.tools.log
+    view.head.key = "+:9"
+    width = view._figure.x_range.end - view._figure.x_range.start
+    assert width == pytest.approx(0.7 * (5196 - 3600))
+    view.head.key = "0:10"
+    assert (view._figure.x_range.start, view._figure.x_range.end) == (3600, 5196)
+    view.head.key = "m:11"
+    assert view.head.tools and view.tools.measuring
+
+
+def test_the_flux_axis_follows_what_is_in_view(view):
+    view._figure.x_range.update(start=4450, end=4550)
+    view.head.key = "y:1"
+    assert view._figure.y_range.end > 1000
+    view._figure.x_range.update(start=4800, end=5100)
+    view.head.key = "y:2"
+    assert view._figure.y_range.end < 130
+
+
+def test_a_table_of_text_holds_what_is_shown(view):
+    view.tools.param.update(unit=UNITS[1], width=3)
+    view.tools.ask = "csv:1"
+    assert view.tools.file["name"] == "wecfz_0001.csv"
+    lines = base64.b64decode(view.tools.file["content"]).decode().splitlines()
+    assert "electron / s" in lines[0] and "3 pixels" in lines[1]
+    assert lines[2] == "wavelength,flux,uncertainty,sky,masked"
+    read = np.array([line.split(",") for line in lines[3:]], dtype=float)
+    np.testing.assert_allclose(read[:, 0], view._source.data["x"], atol=1e-4)
+    np.testing.assert_allclose(read[:, 1], view._source.data["flux"], rtol=1e-5)
+    assert np.flatnonzero(read[:, 4]).tolist() == [7]
+
+
+def test_a_fits_file_holds_what_was_measured(view, observed, tmp_path):
+    view.tools.param.update(unit=UNITS[2], width=9, ask="fits:1")
+    (tmp_path / "x.fits").write_bytes(base64.b64decode(view.tools.file["content"]))
+    back = read_spectrum(tmp_path / "x.fits")
+    for name in ("wavelength", "flux", "uncertainty", "sky", "mask"):
+        np.testing.assert_array_equal(back[name], observed[name], err_msg=name)
+    assert back["flux"].unit == u.electron and back.meta["header"]["EXPTIME"] == 240.0
+    assert back.meta["header"]["GSP_FNAM"] == "wecfz_0001.fits"
+
+
+def test_nothing_is_exported_or_measured_without_a_spectrum():
+    view = SpectrumView()
+    view.tools.ask = "csv:1"
+    view.head.key = "l:1"
+    assert view.tools.file == {} and view.measure(4000, 5000) is None

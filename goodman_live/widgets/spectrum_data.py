@@ -1,0 +1,195 @@
+"""A spectrum product as plain arrays, ready to be drawn in a unit and smoothing of one's choice."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from astropy.table import QTable
+
+from ..blocks.resample import pixel_edges
+from ..blocks.smooth import smooth_boxcar
+
+UNITS = ("electron", "electron / s", "electron / s / Å")
+
+
+@dataclass(frozen=True)
+class SpectrumData:
+    """Plain arrays ready to draw, all of shape ``(n_pixels,)`` and in order of wavelength.
+
+    Attributes
+    ----------
+    wavelength
+        [Angstrom], air.
+    flux, uncertainty, sky
+        In ``unit``; the uncertainty is NaN where unknown, sky is None where the product has none.
+    masked
+        True where a quality bit is set.
+    provisional
+        Whether the wavelength scale comes from the grating equation alone.
+    exposure
+        [s]; NaN where unknown.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    uncertainty: np.ndarray
+    sky: np.ndarray | None
+    masked: np.ndarray
+    unit: str
+    provisional: bool
+    exposure: float = float("nan")
+
+    @classmethod
+    def from_table(cls, table: QTable) -> SpectrumData:
+        """Take a product as `goodman_live.io.read_spectrum` gives it; the table is not modified."""
+        order = np.argsort(_values(table, "wavelength"))
+        header = table.meta.get("header", {})
+        return cls(
+            wavelength=_values(table, "wavelength")[order],
+            flux=_values(table, "flux")[order],
+            uncertainty=_values(table, "uncertainty")[order],
+            sky=_values(table, "sky")[order] if "sky" in table.colnames else None,
+            masked=np.asarray(table["mask"])[order] != 0,
+            unit=str(getattr(table["flux"], "unit", "") or ""),
+            provisional=header.get("GSP_WSTA", "provisional") != "calibrated",
+            exposure=_exposure(header),
+        )
+
+    @property
+    def good(self) -> np.ndarray:
+        """True where the flux can be believed: finite and not masked."""
+        return np.isfinite(self.flux) & ~self.masked
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units it can be shown in, its own first."""
+        counted = self.unit == UNITS[0] and self.exposure > 0 and self.wavelength.size > 1
+        return UNITS if counted else (self.unit,)
+
+    def in_unit(self, unit: str) -> SpectrumData:
+        """The same in one of `units`; errors and sky along with the flux."""
+        factor = self.factor(unit)
+        sky = None if self.sky is None else self.sky * factor
+        flux, uncertainty = self.flux * factor, self.uncertainty * factor
+        return replace(self, flux=flux, uncertainty=uncertainty, sky=sky, unit=unit)
+
+    def factor(self, unit: str) -> np.ndarray:
+        """What the flux of each pixel (n_pixels,) is multiplied with to be in ``unit``."""
+        if unit == self.unit:
+            return np.ones(self.flux.shape)
+        per_angstrom = 1.0 / np.diff(pixel_edges(self.wavelength)) if unit == UNITS[2] else 1.0
+        return np.full(self.flux.shape, 1.0 / self.exposure) * per_angstrom
+
+    def smoothed(self, width: int) -> SpectrumData:
+        """Running mean over ``width`` pixels with its errors; masked pixels stay masked."""
+        if width == 1:
+            return self
+        flux, uncertainty = smooth_boxcar(self.flux, self.uncertainty, self.good, width)
+        return replace(
+            self,
+            flux=np.where(self.masked, self.flux, flux),
+            uncertainty=np.where(self.masked, self.uncertainty, uncertainty),
+        )
+
+    def flux_range(self) -> tuple[float, float]:
+        """Flux axis that shows the good pixels, not ruled by a few spikes; (0, 1) without any."""
+        flux = self.flux[self.good]
+        if flux.size == 0:
+            return 0.0, 1.0
+        low, high = np.percentile(flux, [0.5, 99.5])
+        inside = flux[(flux >= low - 0.5 * (high - low)) & (flux <= high + 0.5 * (high - low))]
+        low, high = float(inside.min()), float(inside.max())
+        pad = 0.06 * (high - low) or 1.0
+        return min(low - pad, 0.0) if low < 0.3 * high else low - pad, high + pad
+
+    def positive_range(self) -> tuple[float, float]:
+        """The same for a logarithmic axis: at most four decades, nothing at or below zero."""
+        high = self.flux_range()[1]
+        if high <= 0:
+            return 0.1, 1.0
+        flux = self.flux[self.good & (self.flux > 0)]
+        low = float(np.percentile(flux, 1)) if flux.size else 0.1 * high
+        return max(0.7 * low, 1e-4 * high), 1.3 * high
+
+    def line(self) -> np.ndarray:
+        """Flux to draw as a line: NaN, so a gap, wherever it cannot be believed."""
+        return np.where(self.good, self.flux, np.nan)
+
+    def band(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper edge of the one-sigma band, straight over pixels that are not good."""
+        flux = self._bridged(self.flux, self.good)
+        known = self.good & np.isfinite(self.uncertainty)
+        sigma = self._bridged(self.uncertainty, known)
+        return flux - sigma, flux + sigma
+
+    def marks(self, limits: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Wavelength and flux of the masked pixels; beyond the flux axis they lie on its edge."""
+        flux = np.where(np.isfinite(self.flux), self.flux, self._bridged(self.flux, self.good))
+        low, high = limits or self.flux_range()
+        margin = 0.015 * (high - low)
+        if limits is not None and low > 0:
+            return self.wavelength[self.masked], np.clip(flux[self.masked], 1.1 * low, high / 1.1)
+        return self.wavelength[self.masked], np.clip(flux[self.masked], low + margin, high - margin)
+
+    def _bridged(self, values: np.ndarray, good: np.ndarray) -> np.ndarray:
+        if not good.any():
+            return np.zeros_like(values)
+        return np.interp(self.wavelength, self.wavelength[good], values[good])
+
+    def between(self, low: float, high: float) -> SpectrumData:
+        """The pixels between two wavelengths [Angstrom]."""
+        inside = (self.wavelength >= low) & (self.wavelength <= high)
+        arrays = ("wavelength", "flux", "uncertainty", "masked")
+        kept = {name: getattr(self, name)[inside] for name in arrays}
+        return replace(self, **kept, sky=None if self.sky is None else self.sky[inside])
+
+    def signal_to_noise(self) -> float:
+        """Median signal over noise of a good pixel; NaN where no error is known."""
+        use = self.good & (self.uncertainty > 0)
+        return (
+            float(np.median(self.flux[use] / self.uncertainty[use])) if use.any() else float("nan")
+        )
+
+    def to_csv(self, comments: Sequence[str] = ()) -> bytes:
+        """Comma-separated text, one pixel a line, with its columns named."""
+        columns = {"wavelength": self.wavelength, "flux": self.flux}
+        columns["uncertainty"] = self.uncertainty
+        if self.sky is not None:
+            columns["sky"] = self.sky
+        columns["masked"] = self.masked
+        text = io.StringIO()
+        head = [*(f"# {comment}" for comment in comments), ",".join(columns)]
+        formats = ["%.4f", *["%.7g"] * (len(columns) - 2), "%d"]
+        table = np.stack(list(columns.values()), axis=1)
+        np.savetxt(text, table, fmt=formats, delimiter=",", header="\n".join(head), comments="")
+        return text.getvalue().encode()
+
+
+def _values(table: QTable, name: str) -> np.ndarray:
+    column = table[name]
+    return np.asarray(getattr(column, "value", column), dtype=float)
+
+
+def _exposure(header: object) -> float:
+    value = header.get("EXPTIME")
+    return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
+
+
+def facts_of(data: SpectrumData, header: object) -> str:
+    """One line about a product: range, signal to noise, residual of its wavelength solution."""
+    parts = []
+    if data.wavelength.size:
+        parts.append(f"{data.wavelength[0]:.0f}–{data.wavelength[-1]:.0f} Å")
+    ratio = data.signal_to_noise()
+    if np.isfinite(ratio):
+        parts.append(f"S/N {ratio:.1f} per pixel")
+    residual = header.get("GSP_WRMS")
+    if isinstance(residual, int | float) and residual > 0 and not data.provisional:
+        parts.append(f"solution rms {residual:.3f} Å")
+    n_masked = int(data.masked.sum())
+    if n_masked:
+        parts.append(f"{n_masked} masked")
+    return " · ".join(parts)

@@ -1,0 +1,136 @@
+"""The tools of a spectrum and the wavelength explorer, used with mouse and keys in a browser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from widgets.making import add_raw, add_spectrum  # noqa: E402
+
+from .test_live_page import CHROMIUM, PATIENCE, Dashboard, browser, expect, page  # noqa: E402, F401
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium found; install it or set CHROMIUM to its path"
+)
+
+EXPLORER = """
+from goodman_live.widgets import platform
+pn = platform.setup()
+from goodman_live import io, recipes
+from goodman_live.arcs import light_of_product
+from goodman_live.simulate import SetUp, simulate_arc
+from goodman_live.widgets.theme import root_css
+from goodman_live.widgets.wavelength import WavelengthExplorer
+from pathlib import Path
+
+raw = simulate_arc(SetUp.preset("400_M2").window(60), seed=3)[0]
+raw.header.setdefault("FILENAME", "0007_arc.fits")
+done = recipes.reduce_arc(raw).spectra[0]
+io.write_spectrum(done.table, done.linear, Path("arc.fits"))
+light = light_of_product(io.read_spectrum(Path("arc.fits")))
+
+def page():
+    explorer = WavelengthExplorer(light, save=lambda solution: f"Kept {len(solution.columns)}.")
+    return pn.Column(pn.pane.HTML(f"<style>{root_css()}</style>"), explorer, height=700,
+                     sizing_mode="stretch_width")
+
+server = pn.serve({"arc": page}, port=0, address="127.0.0.1", show=False, start=False,
+                  verbose=False)
+server.start()
+print(f"http://127.0.0.1:{server.port}/arc", flush=True)
+server.io_loop.start()
+"""
+
+
+@pytest.fixture
+def dashboard(tmp_path):
+    dashboard = Dashboard(tmp_path / "archive")
+    yield dashboard
+    dashboard.stop()
+
+
+@pytest.fixture
+def explorer_url(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", EXPLORER],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    line = next((text for text in process.stdout if text.startswith("http")), "")
+    yield line.strip()
+    process.terminate()
+    process.wait(30)
+    process.stdout.close()
+
+
+def drag_over(page, part_from, part_to):  # noqa: F811
+    """Drag over a part of the width of the first figure."""
+    box = page.locator(".bk-Figure").first.bounding_box()
+    y = box["y"] + 0.5 * box["height"]
+    page.mouse.move(box["x"] + part_from * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + part_to * box["width"], y, steps=8)
+    page.mouse.up()
+
+
+def test_on_the_live_page_a_spectrum_is_measured_marked_and_saved(dashboard, page):  # noqa: F811
+    archive = dashboard.archive
+    product = add_spectrum(archive, add_raw(archive, 1))
+    page.goto(dashboard.url)
+    expect(page.locator(".gl-spectrum-name")).to_have_text(product.file_name, timeout=PATIENCE)
+    page.get_by_role("button", name="Tools").click()
+    page.get_by_role("button", name="nebular").click()
+    redshift = page.get_by_label("Redshift, exact")
+    redshift.fill("0.011")
+    redshift.press("Enter")
+    expect(page.get_by_label("Redshift", exact=True)).to_have_value("0.011", timeout=PATIENCE)
+
+    page.get_by_role("button", name="Measure a line").click()
+    expect(page.get_by_label("Range from")).to_be_visible()
+    drag_over(page, 0.4, 0.6)
+    # The spectrum is flat: that there is no line must be said, in words, where one looks.
+    expect(page.locator(".gl-tools .message")).to_contain_text("must", timeout=PATIENCE)
+
+    with page.expect_download(timeout=PATIENCE) as saved:
+        page.get_by_role("button", name="CSV").click()
+    assert saved.value.suggested_filename == product.file_name.replace(".fits", ".csv")
+    with page.expect_download(timeout=PATIENCE) as picture:
+        page.get_by_role("button", name="PNG").click()
+    assert picture.value.path().read_bytes().startswith(b"\x89PNG")
+
+    page.keyboard.press("t")
+    expect(page.locator(".gl-tools")).to_be_hidden(timeout=PATIENCE)
+
+
+def test_an_arc_is_judged_by_mouse_and_by_keys(explorer_url, page):  # noqa: F811
+    page.goto(explorer_url)
+    figures = page.locator(".figures")
+    expect(figures).to_contain_text("held out", timeout=PATIENCE)
+    before = figures.inner_text()
+    box = page.locator(".bk-Figure").first.bounding_box()
+    page.mouse.click(box["x"] + 0.55 * box["width"], box["y"] + 0.6 * box["height"])
+    state = page.locator(".panel .state")
+    for _ in range(60):  # to the next line that is in the fit
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(60)
+        if state.count() and state.inner_text() == "in the fit":
+            break
+    page.keyboard.press("r")
+    expect(state).to_have_text("rejected", timeout=PATIENCE)
+    assert figures.inner_text() != before
+    page.get_by_role("button", name="Undo").click()
+    expect(state).to_have_text("in the fit", timeout=PATIENCE)
+    expect(figures).to_have_text(before, use_inner_text=True)
+    page.locator(".offers button").nth(1).click()
+    expect(page.locator(".offers button").nth(1)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".message")).to_contain_text("Kept", timeout=PATIENCE)
+    page.get_by_label("Order").select_option("1")
+    expect(page.locator(".message")).to_have_text("", timeout=PATIENCE)
