@@ -431,12 +431,6 @@ def _add_latency(commands) -> None:
         "product in the index.",
     )
     parser.add_argument("archive", type=Path, metavar="ARCHIVE", help="folder of nights")
-    parser.add_argument(
-        "--jobs",
-        type=_at_least(1),
-        metavar="N",
-        help="processes that read headers (default: one per core)",
-    )
     _add_database_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
