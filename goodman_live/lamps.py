@@ -186,7 +186,8 @@ def _from_product(path: Path, header: fits.Header) -> Template:
     if header.get("GSP_WSTA") != "calibrated":
         raise NoWavelengthSolution(
             f"{path.name} must be a calibrated arc spectrum (GSP_WSTA), "
-            f"not {header.get('GSP_WSTA', 'one without wavelengths')}. Add the w... product of an arc."
+            f"not {header.get('GSP_WSTA', 'one without wavelengths')}. "
+            "Add the w... product of an arc."
         )
     table = io.read_spectrum(path)
     info = FrameInfo.from_header(header, (1, len(table)), header["GSP_ONAM"])
