@@ -1,0 +1,5 @@
+"""`python -m goodman_live.cli`."""
+
+from . import main
+
+raise SystemExit(main())
