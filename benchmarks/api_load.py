@@ -57,6 +57,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20.0, help="at most 120")
     parser.add_argument("--pause", type=float, default=1.0, help="between two requests [s]")
+    parser.add_argument(
+        "--warm", type=float, default=10.0, help="before the first request: names are read [s]"
+    )
     parser.add_argument("--folder", type=Path, help="keep the made-up archive here, to use again")
     parser.add_argument("--reduce", action="store_true", help="reduce frames meanwhile")
     options = parser.parse_args()
@@ -65,9 +68,12 @@ def main() -> int:
     with kept if options.folder else tempfile.TemporaryDirectory(prefix="goodman-load-") as folder:
         root = Path(folder)
         keys, numbers = _prepare(root, options)
-        with _server(root) as address, _reduction(root, options.reduce):
+        with _server(root) as (address, server), _reduction(root, options.reduce):
+            time.sleep(options.warm)
+            before = _cpu_seconds(server)
             times = _load(address, keys, numbers, options)
-    return _report(times, options)
+            used = _cpu_seconds(server) - before
+    return _report(times, used, options)
 
 
 def _prepare(root: Path, options: argparse.Namespace) -> tuple[list[str], list[int]]:
@@ -115,8 +121,8 @@ def _write_frames(archive: Archive, n: int = 5) -> list[int]:
 
 
 @contextlib.contextmanager
-def _server(root: Path) -> Iterator[str]:
-    """The real command, in a process of its own."""
+def _server(root: Path) -> Iterator[tuple[str, int]]:
+    """The real command, in a process of its own: its address and the number of the process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -131,10 +137,16 @@ def _server(root: Path) -> Iterator[str]:
                 if httpx.get(f"{address}/", timeout=5).is_success:
                     break
             time.sleep(0.1)
-        yield address
+        yield address, child.pid
     finally:
         child.terminate()
         child.wait(20)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used of the processor."""
+    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -228,7 +240,7 @@ def _ask(
     return answer
 
 
-def _report(times: dict[str, list[float]], options: argparse.Namespace) -> int:
+def _report(times: dict[str, list[float]], used: float, options: argparse.Namespace) -> int:
     busy = "while frames are reduced" if options.reduce else "with nothing else to do"
     sys.stdout.write(
         f"{options.clients} clients, {options.seconds:g} s, {options.pause:g} s between requests, "
@@ -240,6 +252,8 @@ def _report(times: dict[str, list[float]], options: argparse.Namespace) -> int:
             p50, p95 = found[len(found) // 2], found[int(0.95 * (len(found) - 1))]
             line = f"{kind:10}{len(found):8}{p50:9.1f}{p95:9.1f}{found[-1]:9.1f}\n"
             sys.stdout.write(line)
+    n_answers = sum(len(found) for found in times.values())
+    sys.stdout.write(f"processor time of the server: {1000 * used / n_answers:.1f} ms an answer\n")
     lists = times["list"]
     p95 = lists[int(0.95 * (len(lists) - 1))] if lists else float("inf")
     return 1 if p95 > TARGET_MS or times["error"] else 0

@@ -9,13 +9,15 @@ count. Printed is the time to answer, in milliseconds, on SQLite and on PostgreS
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
+import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from goodman_live.catalog import CALIBRATED, FACETS, MASTER, RAW, REDUCED, Archi
 from goodman_live.catalog.database import iso, writing
 from goodman_live.catalog.facets import recount
 from goodman_live.catalog.schema import FILES
+from goodman_live.io import info_of
+from goodman_live.simulate import SetUp, simulate_spectrum
 from tests.postgresql import WAY, binaries, running_server
 
 FILES_A_NIGHT = 330
@@ -159,7 +163,7 @@ def batched(items: Iterator[Any], n: int) -> Iterator[list[Any]]:
 
 
 def _copy(connection: sa.Connection, rows: Iterator[dict[str, Any]]) -> None:
-    names = [c.name for c in FILES.columns if c.name not in ("facet_id", "run_id")]
+    names = [c.name for c in FILES.columns if c.name not in ("id", "facet_id", "run_id")]
     with connection.connection.cursor().copy(f"COPY files ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row([row.get(name) for name in names])
@@ -222,13 +226,12 @@ def measure(archive: Archive, n_files: int, repeats: int) -> Iterator[tuple[str,
         times = []
         for _ in range(repeats):
             which = make()
-            at_most = 10_000 if "broad" in kind else None
-            count = archive.count(which, at_most=at_most)
+            count = archive.count(which)
             offset = rng.choice((0, rng.randrange(max(count, 1)), max(count - 20, 0))) // 20 * 20
             start = time.perf_counter()
-            page = archive.page(which, limit=20, offset=offset, at_most=at_most)
+            page = archive.page(which, limit=20, offset=offset)
             times.append(1000 * (time.perf_counter() - start))
-            if len(page.rows) != min(20, count - offset) and at_most is None:
+            if len(page.rows) != min(20, count - offset) or page.count != count:
                 raise RuntimeError(f"{which} page at {offset} of {count}: {len(page.rows)} rows")
         yield kind, times
     columns = [name for name in FACETS if name != "is_current"]
@@ -239,6 +242,22 @@ def measure(archive: Archive, n_files: int, repeats: int) -> Iterator[tuple[str,
         archive.choices(rng.choice(columns), which)
         times.append(1000 * (time.perf_counter() - start))
     yield "choices of a drop-down", times
+
+
+def measure_writing(archive: Archive, repeats: int) -> Iterator[tuple[str, list[float]]]:
+    """Times [ms] to add a frame, and of the first search after each."""
+    info = info_of(simulate_spectrum(SetUp.preset("400_M2").window(12), seed=1)[0])
+    adding, searching = [], []
+    for number in range(repeats):
+        path = archive.folder(info.night, "RAW") / f"{number:04d}_new_blue.fits"
+        start = time.perf_counter()
+        archive.add_raw(path, dataclasses.replace(info, file_name=path.name))
+        added = time.perf_counter()
+        archive.page(Filter(text="blue"))
+        adding.append(1000 * (added - start))
+        searching.append(1000 * (time.perf_counter() - added))
+    yield "adding a frame", adding
+    yield "broad text after each", searching
 
 
 def questions_choice(rng: random.Random) -> Filter:
@@ -274,8 +293,15 @@ def _report(name: str, folder: Path, url: str | None, options: argparse.Namespac
     fill(archive, options.files)
     seconds = time.perf_counter() - start
     sys.stdout.write(f"\n{name}: {options.files} files, written in {seconds:.0f} s\n")
+    start, before = time.perf_counter(), _megabytes()
+    archive.read_names()
+    seconds, used = time.perf_counter() - start, _megabytes() - before
+    sys.stdout.write(f"names read once in {seconds:.1f} s, {used:.0f} MB of memory\n")
     sys.stdout.write(f"{'a page and its total count [ms]':34}{'p50':>8}{'p95':>8}{'max':>8}\n")
-    for kind, times in measure(archive, options.files, options.repeats):
+    measured = chain(
+        measure(archive, options.files, options.repeats), measure_writing(archive, options.repeats)
+    )
+    for kind, times in measured:
         times.sort()
         p50, p95 = times[len(times) // 2], times[int(0.95 * (len(times) - 1))]
         sys.stdout.write(f"{kind:34}{p50:8.1f}{p95:8.1f}{times[-1]:8.1f}\n")
@@ -284,6 +310,12 @@ def _report(name: str, folder: Path, url: str | None, options: argparse.Namespac
             missed.append(f"{name} {kind}")
     archive.close()
     return missed
+
+
+def _megabytes() -> float:
+    """Memory of this process."""
+    n_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return n_pages * resource.getpagesize() / 1e6
 
 
 if __name__ == "__main__":

@@ -301,11 +301,11 @@ def random_filter(rng, rows):
     )
 
 
-@pytest.mark.parametrize("few", [5000, 20], ids=["few files", "many files"])
-def test_any_page_of_any_filter_is_what_sifting_all_files_gives(many, monkeypatch, few):
+@pytest.mark.parametrize("nights", [200, 2], ids=["a page", "a listing"])
+def test_any_page_of_any_filter_is_what_sifting_all_files_gives(many, monkeypatch, nights):
     archive, rows = many
-    monkeypatch.setattr(query, "FEW", few)
-    rng = random.Random(few)
+    monkeypatch.setattr(query, "MANY_NIGHTS", nights)
+    rng = random.Random(nights)
     n_found = 0
     for _ in range(30):
         which = random_filter(rng, rows)
@@ -439,7 +439,7 @@ def test_deleting_the_current_version_makes_the_one_before_current(archive, info
     )
     archive.delete_product(image)
     assert not archive.path(image).exists()
-    assert versions(archive, row) == [1, 1] and archive.file(spectrum.id).parent_id == row.id
+    assert versions(archive, row) == [1, 1] and archive.file(spectrum.id).is_current
     assert archive.events_since(0)[-1].type == "deleted"
 
 
@@ -449,6 +449,10 @@ def test_a_raw_frame_is_deleted_at_no_level(archive, info):
         archive.delete_product(row)
     with pytest.raises(GoodmanError, match="must be a product"):
         archive.delete_product(replace(row, data_type=REDUCED))
+    with pytest.raises(GoodmanError, match="must be a product"):
+        archive.delete_product(row.id)
+    with pytest.raises(KeyError):
+        archive.restore_product(row.id)
     with (
         pytest.raises(sa.exc.DBAPIError, match="a raw frame is never deleted"),
         writing(archive.database) as connection,
@@ -625,7 +629,8 @@ ITS_OWN = {"id", "parent_id", "original_id", "run_id", "created", "last_modified
 def told_of(archive):
     """All rows, without the numbers and times of the index itself; relatives by name."""
     rows = archive.files(Filter(), limit=1000)
-    names = {row.id: row.file_name for row in rows} | {None: None}
+    known = (*rows, *archive.removed())
+    names = {row.id: row.file_name for row in known} | {None: None}
     return {
         row.file_name: {
             **{name: value for name, value in asdict(row).items() if name not in ITS_OWN},
@@ -688,6 +693,31 @@ def test_an_index_brought_up_to_date_keeps_its_numbers_and_takes_out_what_is_gon
     text = " ".join(night.problems)
     assert "stranger.fits must carry GSP_ONAM, GSP_KIND, GSP_STEP" in text
     assert "bad.fits must be a FITS file" in text
+    archive.close()
+
+
+def test_the_index_rebuilt_knows_what_was_deleted_and_can_restore_it(reduced, tmp_path, database):
+    shutil.copytree(reduced.root, tmp_path / "copy")
+    archive = Archive(tmp_path / "copy")
+    found = archive.files(Filter(), limit=1000)
+    gone = [next(row for row in found if row.data_type == kind) for kind in (MASTER, REDUCED)]
+    for row in gone:
+        archive.delete_product(row)
+    before, plans = told_of(archive), plans_of(archive)
+    for index in (archive, Archive(archive.root, database)):
+        (night,) = index_archive(index)
+        assert night.problems == []
+        assert told_of(index) == before and plans_of(index) == plans
+        kept = {row.file_name: row for row in index.removed()}
+        assert kept.keys() == {row.file_name for row in gone}
+        for row in gone:
+            back = index.restore_product(kept[row.file_name].id)
+            same = {"id", "parent_id", "original_id", "run_id", "created", "last_modified"}
+            assert {**asdict(back), **dict.fromkeys(same)} == {**asdict(row), **dict.fromkeys(same)}
+        assert told_of(index) == told_of(reduced)
+        for row in gone if index is archive else ():
+            archive.delete_product(row)
+    index.close()
     archive.close()
 
 

@@ -4,12 +4,15 @@ Files are the truth; the index says where they are, what they are, and what beca
 them, and can be rebuilt of them (`index`). Every change is an event with a number, so that a
 subscriber can ask for all since number N. Several processes may open one archive. SQLite by
 default, PostgreSQL by URL; nothing but `database`, `events` and `query` knows which.
+
+Its entries are plain data: whoever has the archive at the other end of a connection imports them
+from here, and loads no database.
 """
 
-from .archive import Archive, RawFrame
-from .database import DATABASE_VARIABLE, environment_url
-from .query import Filter, Page, Within
-from .schema import (
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .entries import (
     CALIBRATED,
     EXTRACTED,
     FACETS,
@@ -19,8 +22,22 @@ from .schema import (
     STATES,
     Event,
     FileRow,
+    Filter,
+    Page,
     Run,
+    Within,
 )
+
+if TYPE_CHECKING:
+    from .archive import Archive, RawFrame
+    from .database import DATABASE_VARIABLE, environment_url
+
+_LATE = {
+    "Archive": "archive",
+    "RawFrame": "archive",
+    "DATABASE_VARIABLE": "database",
+    "environment_url": "database",
+}
 
 __all__ = [
     "CALIBRATED",
@@ -41,3 +58,10 @@ __all__ = [
     "Within",
     "environment_url",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs a database, when it is first asked for."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATE[name]}", __name__), name)

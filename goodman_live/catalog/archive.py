@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from ..errors import GoodmanError
+from ..history import stem
 from ..metadata import FrameInfo, night_of
-from . import events, query, rows, runs
-from .database import database_url, iso, open_database, writing
-from .query import Filter, Page
-from .schema import FILES, MASTER, RAW, ROW_COLUMNS, STATES, Event, FileRow, Run
+from . import events, numbering, query, removal, rows, runs
+from .database import can_be, database_url, iso, open_database, writing
+from .entries import MASTER, RAW, STATES, Event, FileRow, Filter, Page, Run
+from .names import Names
+from .schema import FILES, ROW_COLUMNS
 from .values import checksum_of, time_of, values_of
 
 
@@ -36,7 +37,7 @@ class Archive:
     Parameters
     ----------
     root
-        Folder; made if absent.
+        Folder; made if absent, for its owner, and its group to read.
     url
         Database URL; by default SQLite in `root/archive.sqlite`.
     by_night
@@ -51,9 +52,10 @@ class Archive:
     def __init__(self, root: Path, url: str | None = None, *, by_night: bool = True) -> None:
         self.root = Path(root).resolve()
         self.by_night = by_night
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(0o750, parents=True, exist_ok=True)
         self.database = open_database(database_url(self.root, url))
         self._known_nights = query.KnownNights()
+        self._names = Names()
 
     def close(self) -> None:
         """Give the database back."""
@@ -74,7 +76,9 @@ class Archive:
         folder = path.parent.resolve()
         if folder.is_relative_to(self.root):
             folder = folder.relative_to(self.root)
-        return folder.as_posix(), path.name
+        # Names that are no text, which Linux allows, are told in a way that is.
+        names = folder.as_posix(), path.name
+        return tuple(name.encode(errors="backslashreplace").decode() for name in names)
 
     # Asking
 
@@ -94,34 +98,41 @@ class Archive:
         order
             'newest' or 'oldest' first, by the start of the exposure.
         at_most
-            Where free text is searched, count no further than this.
+            Tell of no more than so many; they are counted in any case.
         """
         with self.database.connect() as connection:
-            return query.page_of(
+            page = query.page_of(
                 connection,
                 which,
                 order=order,
                 limit=limit,
                 offset=offset,
-                at_most=at_most,
+                names=self._names,
                 known=self._known_nights,
             )
+        return page if at_most is None else replace(page, count=min(page.count, at_most))
 
     def files(
         self, which: Filter, *, order: str = "newest", limit: int = 20, offset: int = 0
     ) -> list[FileRow]:
         """A page of the files that pass a filter."""
-        return self.page(which, order=order, limit=limit, offset=offset, at_most=query.FEW + 1).rows
+        return self.page(which, order=order, limit=limit, offset=offset).rows
 
     def count(self, which: Filter, *, at_most: int | None = None) -> int:
-        """How many files pass a filter; where free text is searched, no further than `at_most`."""
+        """How many files pass a filter; of more than `at_most` only these are told."""
         with self.database.connect() as connection:
-            return query.count_of(connection, which, at_most)
+            count = query.count_of(connection, which, self._names)
+        return count if at_most is None else min(count, at_most)
+
+    def read_names(self) -> None:
+        """Read the names of all files, so that the first search for a text need not."""
+        with self.database.connect() as connection:
+            self._names.table(connection)
 
     def choices(self, column: str, which: Filter | None = None) -> dict[Any, int]:
         """The values of a column among the files that pass a filter, with how many have each."""
         with self.database.connect() as connection:
-            return query.choices_of(connection, column, which or Filter())
+            return query.choices_of(connection, column, which or Filter(), self._names)
 
     def frames(
         self,
@@ -159,7 +170,8 @@ class Archive:
     def some(self, file_ids: Collection[int]) -> dict[int, FileRow]:
         """Those of some files that there are, by their ids."""
         with self.database.connect() as connection:
-            return {row.id: row for row in rows.select_rows(connection, FILES.c.id.in_(file_ids))}
+            known = FILES.c.id.in_([number for number in file_ids if can_be(number)])
+            return {row.id: row for row in rows.select_rows(connection, known)}
 
     def versions(self, row: FileRow) -> list[FileRow]:
         """All versions of a product, the newest first."""
@@ -182,7 +194,8 @@ class Archive:
     def children(self, file_id: int, *, current_only: bool = False) -> list[FileRow]:
         """Products of a raw frame: the furthest reduced first, of these the newest."""
         with self.database.connect() as connection:
-            found = rows.select_rows(connection, FILES.c.original_id == file_id)
+            is_child = FILES.c.original_id == file_id if can_be(file_id) else sa.false()
+            found = rows.select_rows(connection, is_child)
         found = [row for row in found if row.is_current or not current_only]
         return sorted(
             found, key=lambda row: (row.data_type, row.version, row.last_modified), reverse=True
@@ -281,21 +294,62 @@ class Archive:
             events.tell(connection, "assigned", row)
             return row
 
-    def delete_product(self, row: FileRow) -> None:
-        """Delete a product, file and row; of the versions left the newest good one is current.
+    def delete_product(self, file: FileRow | int) -> None:
+        """Take a product, by its id or row, out of all lists; its file is kept aside.
+
+        Of the versions left the newest good one is current. `restore_product` brings it back.
 
         Raises
         ------
         GoodmanError
             If it is a raw frame: these are never deleted.
+        KeyError
+            If there is no such file.
         """
-        if row.data_type == RAW or Path(row.folder).name == "RAW":
-            raise GoodmanError(
-                f"A file to delete must be a product; {row.file_name} is a raw frame, and those "
-                "are never deleted."
-            )
-        self.path(row).unlink(missing_ok=True)
-        self.forget_product(row)
+        file_id = file if isinstance(file, int) else file.id
+        with writing(self.database) as connection:
+            removal.remove(connection, self.root, file_id)
+
+    def restore_product(self, file_id: int) -> FileRow:
+        """Bring a deleted product back, with its id.
+
+        Raises
+        ------
+        GoodmanError
+            If it was made again since, or its file is gone.
+        KeyError
+            If no such product was deleted.
+        """
+        with writing(self.database) as connection:
+            return removal.restore(connection, self.root, file_id)
+
+    def removed(self, data_type: int | None = None) -> list[FileRow]:
+        """Deleted products that could be restored, of one type or all; `home` says of where."""
+        is_type = () if data_type is None else (FILES.c.data_type == data_type,)
+        with self.database.connect() as connection:
+            return rows.removed_rows(connection, *is_type)
+
+    def removed_file(self, file_id: int) -> FileRow:
+        """One deleted product by its id; KeyError if there is none."""
+        with self.database.connect() as connection:
+            return rows.removed_row(connection, file_id)
+
+    def home(self, row: FileRow) -> str:
+        """Path in the archive at which a deleted product stood, and will stand once restored."""
+        return f"{removal.home_of(row.folder)}/{row.file_name}"
+
+    def next_version(self, path: Path) -> int:
+        """A version that nobody else is given, of what is made under a name of its own.
+
+        Parameters
+        ----------
+        path
+            The first version of a master; of a frame's products their folder and the raw name.
+        """
+        folder, name = self.place(path)
+        with writing(self.database) as connection:
+            aside = removal.aside_of(folder)
+            return numbering.next_version(connection, self.root, folder, stem(name), aside)
 
     def forget_product(self, row: FileRow) -> None:
         """Take a product that no longer exists out of the index."""
@@ -352,6 +406,11 @@ class Archive:
         with self.database.connect() as connection:
             return runs.listed(connection, file_id, limit)
 
+    def runs_of_night(self, night: str) -> list[Run]:
+        """Runs of the frames and masters of a night, oldest first."""
+        with self.database.connect() as connection:
+            return runs.of_night(connection, night)
+
     def run(self, run_id: int) -> Run:
         """One run by its id; KeyError if there is none."""
         with self.database.connect() as connection:
@@ -374,9 +433,11 @@ class Archive:
         """Events after `number`, in order; only those of some proposals, if given."""
         return events.events_since(self.database, number, limit, proposals)
 
-    def newest_events(self, types: Collection[str], limit: int) -> list[Event]:
-        """Events of some types, the newest first."""
-        return events.newest_events(self.database, types, limit)
+    def newest_events(
+        self, types: Collection[str], limit: int, before: int | None = None
+    ) -> list[Event]:
+        """Events of some types, the newest first; only those before a number, if given."""
+        return events.newest_events(self.database, types, limit, before)
 
     def follow(
         self,

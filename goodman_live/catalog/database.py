@@ -7,7 +7,9 @@ transactions would become visible out of order: a follower of the events would m
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,8 @@ DATABASE_VARIABLE = "GOODMAN_LIVE_DATABASE"
 CHANNEL = "goodman_live"
 _LOCK = 7116029  # of PostgreSQL's advisory locks, the one of those who write to an archive
 _BUSY_SECONDS = 60
+_BEYOND = 2**31  # numbers of files
+_log = logging.getLogger("goodman_live")
 
 
 def database_url(root: Path, url: str | None = None) -> sa.URL:
@@ -97,10 +101,37 @@ def _connected(url: sa.URL) -> sa.Engine:
         # none compiled, which takes longer than our questions do.
         options = {"prepare_threshold": None, "connect_timeout": 10, "options": "-c jit=off"}
         return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
+    _keep_private(Path(url.database or ""))
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _keep_private(path: Path) -> None:
+    """Make an index that is not there yet for its owner alone, and tighten one that is.
+
+    It holds what people said of files, and hashes of passwords. In a folder in which a group may
+    write, that group shares it. SQLite gives the files beside it the same mode.
+    """
+    if not path.name or not path.parent.is_dir() or str(path).startswith((":", "file:")):
+        return
+    is_shared = path.parent.stat().st_mode & stat.S_IWGRP
+    wanted = 0o660 if is_shared else 0o600
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, wanted))
+        path.chmod(wanted)
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with contextlib.suppress(OSError):
+            mode = stat.S_IMODE(each.stat().st_mode)
+            if mode & ~wanted:
+                each.chmod(mode & wanted)
+                _log.warning(
+                    "%s could be opened by others (mode %o); it is for %s alone now.",
+                    each.name,
+                    mode,
+                    "its group" if is_shared else "its owner",
+                )
 
 
 def _configure_sqlite(connection, _record) -> None:
@@ -108,7 +139,7 @@ def _configure_sqlite(connection, _record) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("PRAGMA cache_size=-16384")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -125,6 +156,16 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
         yield connection
+
+
+def can_be(value: int | str) -> bool:
+    """Whether a value can be in the index at all; to ask for others is an error of drivers."""
+    if isinstance(value, int):
+        return -_BEYOND <= value < _BEYOND
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def iso(moment: datetime) -> str:

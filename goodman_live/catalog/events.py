@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from .database import CHANNEL, now
-from .query import Within
-from .schema import EVENTS, FILES, Event, FileRow
+from .entries import Event, FileRow, Within
+from .query import within_condition
+from .schema import EVENTS, FILES
 
 POLL_SECONDS = 0.02
 _WAIT_SECONDS = 0.1
@@ -49,9 +50,13 @@ def events_since(
         return [Event(*row) for row in connection.execute(query)]
 
 
-def newest_events(engine: sa.Engine, types: Collection[str], limit: int) -> list[Event]:
-    """Events of some types, the newest first."""
+def newest_events(
+    engine: sa.Engine, types: Collection[str], limit: int, before: int | None = None
+) -> list[Event]:
+    """Events of some types, the newest first; only those before a number, if given."""
     query = sa.select(EVENTS).where(EVENTS.c.type.in_(types)).order_by(EVENTS.c.id.desc())
+    if before is not None:
+        query = query.where(EVENTS.c.id < before)
     with engine.connect() as connection:
         return [Event(*row) for row in connection.execute(query.limit(limit))]
 
@@ -61,17 +66,17 @@ def events_within(engine: sa.Engine, number: int, limit: int, within: Within) ->
 
     An event tells of a file as it was then, so both that and the file as it is now must be
     within; of calibrations, which proposal they came with is nobody's concern, but the number of
-    a file that was deleted may have been given to another since.
+    a file that is no more may have been given to another since.
     """
     mine = EVENTS.c.proposal.in_(within.proposals)
     is_kind = FILES.c.kind.in_(within.kinds)
     is_same = sa.and_(
         EVENTS.c.proposal == FILES.c.proposal,
         EVENTS.c.time >= FILES.c.created,
-        EVENTS.c.type != "deleted",
+        sa.or_(EVENTS.c.type != "deleted", FILES.c.removed != ""),
     )
     seen = sa.or_(
-        sa.and_(mine, sa.or_(FILES.c.id.is_(None), within.condition(FILES.c))),
+        sa.and_(mine, sa.or_(FILES.c.id.is_(None), within_condition(within, FILES.c))),
         sa.and_(is_kind, is_same),
         EVENTS.c.file_id.is_(None),
     )

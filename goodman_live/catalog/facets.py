@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .schema import FACET_TABLE, FACETS, FILES, TALLIES
+from .changes import note
+from .entries import FACETS
+from .schema import FACET_TABLE, FILES, TALLIES
 
 
 def facet_of(connection: sa.Connection, values: Mapping[str, Any]) -> int:
@@ -33,17 +35,21 @@ def tally(connection: sa.Connection, night: str, facet_id: int, change: int) -> 
 
 
 def recount(connection: sa.Connection) -> None:
-    """Count all files anew."""
+    """Count all files anew, but for those that were removed."""
     facets = [FILES.c[name] for name in FACETS]
+    is_there = FILES.c.removed == ""
     connection.execute(sa.update(FILES).values(facet_id=None))
     connection.execute(sa.delete(TALLIES))
     connection.execute(sa.delete(FACET_TABLE))
     connection.execute(
-        sa.insert(FACET_TABLE).from_select(list(FACETS), sa.select(*facets).distinct())
+        sa.insert(FACET_TABLE).from_select(
+            list(FACETS), sa.select(*facets).where(is_there).distinct()
+        )
     )
     same = (FACET_TABLE.c[name] == FILES.c[name] for name in FACETS)
     number = sa.select(FACET_TABLE.c.id).where(*same).scalar_subquery()
-    connection.execute(sa.update(FILES).values(facet_id=number))
+    connection.execute(sa.update(FILES).where(is_there).values(facet_id=number))
     by_night = (FILES.c.night, FILES.c.facet_id)
-    counted = sa.select(*by_night, sa.func.count()).group_by(*by_night)
+    counted = sa.select(*by_night, sa.func.count()).where(is_there).group_by(*by_night)
     connection.execute(sa.insert(TALLIES).from_select(["night", "facet_id", "n"], counted))
+    note(connection, None)

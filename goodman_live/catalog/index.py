@@ -24,10 +24,11 @@ import sqlalchemy as sa
 from .. import io
 from ..errors import FrameError, GoodmanError
 from ..metadata import FrameInfo, night_of
-from . import events, rows
+from . import events, removal, rows
 from .archive import Archive
 from .database import iso, writing
-from .schema import CALIBRATED, EXTRACTED, FILES, MASTER, RAW, REDUCED, FileRow
+from .entries import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, FileRow
+from .schema import FILES
 from .values import checksum_of, time_of, values_of
 
 FOLDERS = ("RAW", "CALIBRATIONS", "REDUCED")
@@ -66,9 +67,14 @@ class _Product:
     problem: str = ""
 
     @property
+    def is_removed(self) -> bool:
+        """Whether somebody deleted it: it is kept aside."""
+        return self.path.parent.parent.name == removal.FOLDER
+
+    @property
     def data_type(self) -> int:
         """By its folder and the letters of its steps."""
-        if self.path.parent.name == "CALIBRATIONS":
+        if self.path.parent.name.partition(".")[0] == "CALIBRATIONS":
             return MASTER
         letters = self.header["GSP_STEP"]
         return CALIBRATED if "w" in letters else EXTRACTED if "e" in letters else REDUCED
@@ -153,10 +159,11 @@ class _Night:
     def index(self, read: Callable[..., Iterable]) -> Indexed:
         """Read all files, then write all rows at once."""
         raws = list(read(_read_raw, filter(_is_raw, self._files("RAW"))))
-        found = list(read(_read_product, self._files("CALIBRATIONS") + self._files("REDUCED")))
+        paths = self._files("CALIBRATIONS") + self._files("REDUCED")
+        found = list(read(_read_product, paths + self._files(f"{removal.FOLDER}/*")))
         self.told.problems += [file.problem for file in (*raws, *found) if file.problem]
         products = [product for product in found if product.header is not None]
-        products.sort(key=lambda product: product.data_type)
+        products.sort(key=lambda product: (product.data_type, product.is_removed))
         with writing(self.archive.database) as connection:
             for raw in raws:
                 self._put_raw(connection, raw)
@@ -167,7 +174,7 @@ class _Night:
         return self.told
 
     def _files(self, folder: str) -> list[Path]:
-        found = (self.archive.root / self.night / folder).glob("[!.]*")
+        found = (self.archive.root / self.night).glob(f"{folder}/[!.]*")
         return sorted(path for path in found if path.is_file())
 
     def _put_raw(self, connection: sa.Connection, raw: _Raw) -> None:
@@ -179,7 +186,7 @@ class _Night:
 
     def _tell_raws(self, connection: sa.Connection, products: list[_Product]) -> None:
         """What became of raw frames: of those in a master, and of those with products."""
-        for product in sorted(products, key=lambda product: product.version):
+        for product in sorted(products, key=lambda each: (each.version, not each.is_removed)):
             is_first = product.version == 1  # others were asked for by somebody, not planned
             if product.data_type not in (MASTER, REDUCED):
                 continue
@@ -206,6 +213,10 @@ class _Night:
             message = f"{row.file_name} is not in the archive any more."
             self.told.problems.append(message)
             rows.change(connection, row, {"state": "failed", "message": message})
+        aside = FILES.c.folder.startswith(f"{self.night}/{removal.FOLDER}/", autoescape=True)
+        for row in rows.removed_rows(connection, aside):
+            if not self.archive.path(row).exists():
+                rows.forget(connection, row)
 
     def _put_product(self, connection: sa.Connection, product: _Product) -> None:
         raw_name, is_master = product.header["GSP_ONAM"], product.data_type == MASTER
@@ -227,17 +238,24 @@ class _Night:
             "normalisation": product.header.get("GSP_NORM", "") if is_flat else "",
             "size": product.path.stat().st_size,
         }
-        row = rows.put(connection, *self.archive.place(product.path), values)
+        place = self.archive.place(product.path)
+        if product.is_removed:
+            rows.put_aside(connection, *place, values)
+            return
+        row = rows.put(connection, *place, values)
         rows.choose_current(connection, row)
         self.seen.add(row.id)
         self.told.n_products += 1
 
     def _parent_of(self, connection: sa.Connection, product: _Product) -> int | None:
-        """The product that it was made of; None if that was the raw frame."""
+        """The product that it was made of, removed or not; None if that was the raw frame."""
         folder, _ = self.archive.place(product.path)
+        home = removal.home_of(folder) if product.is_removed else folder
+        aside = f"{self.night}/{removal.FOLDER}/"
         name = product.header.get("GSP_PNAM", "")
-        where = (FILES.c.folder == folder, FILES.c.file_name == name)
-        return connection.execute(sa.select(FILES.c.id).where(*where)).scalar()
+        where = sa.or_(FILES.c.folder == home, FILES.c.folder.startswith(aside, autoescape=True))
+        query = sa.select(FILES.c.id).where(FILES.c.file_name == name, where)
+        return connection.execute(query.order_by(FILES.c.removed)).scalar()
 
 
 # Reading, in any process

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
-from .database import now
+from .changes import note
+from .database import can_be, now
+from .entries import FACETS, FileRow, base_name
 from .facets import facet_of, tally
-from .schema import FACETS, FILES, ROW_COLUMNS, FileRow
+from .schema import FILES, ROW_COLUMNS
 
 _GOOD = ("done", "provisional")
+_SEARCHED = ("file_name", "object_name", "exposure_start")
 _DEFAULTS = {c.name: c.default.arg for c in FILES.columns if c.default is not None}
 
 
 def select_rows(connection: sa.Connection, *which: sa.ColumnElement) -> list[FileRow]:
-    """Rows for which all conditions hold."""
-    found = connection.execute(sa.select(*ROW_COLUMNS).where(*which))
+    """Rows for which all conditions hold, but for what was removed."""
+    found = connection.execute(sa.select(*ROW_COLUMNS).where(FILES.c.removed == "", *which))
     return [FileRow(*row) for row in found]
 
 
 def row_of(connection: sa.Connection, file_id: int) -> FileRow:
     """One file by its id; KeyError if there is none."""
-    rows = select_rows(connection, FILES.c.id == file_id)
+    rows = select_rows(connection, FILES.c.id == file_id) if can_be(file_id) else []
     if not rows:
         raise KeyError(file_id)
     return rows[0]
@@ -55,6 +58,8 @@ def _given(
 
 def assign(connection: sa.Connection, row: FileRow, proposal: str) -> FileRow:
     """Give a raw frame and its products to a proposal, whatever the header says."""
+    removed = sa.update(FILES).where(FILES.c.original_id == row.id, FILES.c.removed != "")
+    connection.execute(removed.values(proposal=proposal))
     for product in select_rows(connection, FILES.c.original_id == row.id):
         change(connection, product, {"proposal": proposal})
     return change(connection, row, {"proposal": proposal, "assigned": proposal})
@@ -67,6 +72,7 @@ def _insert(connection: sa.Connection, values: Mapping[str, Any]) -> FileRow:
     values["last_modified"] = values["created"]
     number = connection.execute(sa.insert(FILES).values(values)).inserted_primary_key[0]
     tally(connection, values["night"], facet_id, 1)
+    note(connection, number)
     return row_of(connection, number)
 
 
@@ -79,15 +85,19 @@ def change(connection: sa.Connection, row: FileRow, values: Mapping[str, Any]) -
         changed["facet_id"] = facet_of(connection, after)
         tally(connection, row.night, facet_of(connection, before), -1)
         tally(connection, after["night"], changed["facet_id"], 1)
+    if after != before or any(getattr(row, n) != values.get(n, getattr(row, n)) for n in _SEARCHED):
+        note(connection, row.id)
     connection.execute(sa.update(FILES).where(FILES.c.id == row.id).values(changed))
     return row_of(connection, row.id)
 
 
 def remove(connection: sa.Connection, *which: sa.ColumnElement) -> None:
     """Take rows out; PostgreSQL and SQLite both refuse readable raw frames."""
-    removed = sa.delete(FILES).where(*which).returning(FILES.c.night, FILES.c.facet_id)
-    for night, facet_id in connection.execute(removed).all():
-        tally(connection, night, facet_id, -1)
+    removed = sa.delete(FILES).where(*which).returning(FILES.c.id, FILES.c.night, FILES.c.facet_id)
+    for number, night, facet_id in connection.execute(removed).all():
+        if facet_id is not None:
+            tally(connection, night, facet_id, -1)
+        note(connection, number)
 
 
 def forget(connection: sa.Connection, row: FileRow) -> None:
@@ -98,12 +108,68 @@ def forget(connection: sa.Connection, row: FileRow) -> None:
     choose_current(connection, row)
 
 
+# Removed products
+
+
+def removed_rows(connection: sa.Connection, *which: sa.ColumnElement) -> list[FileRow]:
+    """Rows of removed products, in the folders in which they are kept aside."""
+    found = connection.execute(sa.select(*ROW_COLUMNS).where(FILES.c.removed != "", *which))
+    return [FileRow(*row) for row in found]
+
+
+def removed_row(connection: sa.Connection, file_id: int) -> FileRow:
+    """One removed product by its id; KeyError if there is none."""
+    found = removed_rows(connection, FILES.c.id == file_id) if can_be(file_id) else []
+    if not found:
+        raise KeyError(file_id)
+    return found[0]
+
+
+def is_taken(connection: sa.Connection, folder: str, file_name: str) -> bool:
+    """Whether a file of this place is known, removed or not."""
+    place = FILES.c.folder == folder, FILES.c.file_name == file_name
+    return connection.execute(sa.select(FILES.c.id).where(*place)).first() is not None
+
+
+def set_aside(connection: sa.Connection, row: FileRow, folder: str) -> None:
+    """Nothing lists or counts a product any more; another version may be current."""
+    values = {"folder": folder, "removed": now(), "facet_id": None, "is_current": False}
+    tally(connection, row.night, facet_of(connection, asdict(row)), -1)
+    _update(connection, row.id, values)
+    choose_current(connection, row)
+
+
+def bring_back(connection: sa.Connection, row: FileRow, folder: str) -> FileRow:
+    """The opposite of `set_aside`."""
+    facet_id = facet_of(connection, asdict(row))
+    tally(connection, row.night, facet_id, 1)
+    _update(connection, row.id, {"folder": folder, "removed": "", "facet_id": facet_id})
+    choose_current(connection, row_of(connection, row.id))
+    return row_of(connection, row.id)
+
+
+def put_aside(
+    connection: sa.Connection, folder: str, file_name: str, values: Mapping[str, Any]
+) -> int:
+    """Add or change the row of a product that is kept aside; its number."""
+    place = {"folder": folder, "file_name": file_name}
+    found = removed_rows(connection, *(FILES.c[name] == value for name, value in place.items()))
+    values = {**values, **place, "is_current": False}
+    values |= _given(connection, found, values.get("original_id"))
+    if found:
+        connection.execute(sa.update(FILES).where(FILES.c.id == found[0].id).values(values))
+        return found[0].id
+    values = _DEFAULTS | {"removed": now(), "created": now(), "last_modified": now()} | values
+    return connection.execute(sa.insert(FILES).values(values)).inserted_primary_key[0]
+
+
+def _update(connection: sa.Connection, file_id: int, values: Mapping[str, Any]) -> None:
+    values = {**values, "last_modified": now()}
+    connection.execute(sa.update(FILES).where(FILES.c.id == file_id).values(values))
+    note(connection, file_id)
+
+
 # Versions
-
-
-def base_name(file_name: str) -> str:
-    """File name without the mark of its version: 'master_v2.fits' is one of 'master.fits'."""
-    return re.sub(r"_v\d+(?=\.fits$)", "", file_name)
 
 
 def choose_current(connection: sa.Connection, row: FileRow) -> None:

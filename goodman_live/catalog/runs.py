@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from .. import __version__
 from .database import now
-from .schema import RUNS, Run
+from .entries import MASTER, RAW, Run
+from .schema import FILES, RUNS
 
-ENDS = ("done", "provisional", "failed")
+ENDS = ("done", "provisional", "failed", "cancelled")
 _PACKAGES = ("numpy", "scipy", "astropy", "astroscrappy")
 
 
@@ -64,6 +65,14 @@ def listed(connection: sa.Connection, file_id: int | None, limit: int) -> list[R
     if file_id is not None:
         query = query.where(RUNS.c.file_id == file_id)
     return [Run(*row) for row in connection.execute(query)]
+
+
+def of_night(connection: sa.Connection, night: str) -> list[Run]:
+    """Runs of the frames of a night, and those that made masters of it."""
+    frames = sa.select(FILES.c.id).where(FILES.c.night == night, FILES.c.data_type == RAW)
+    masters = sa.select(FILES.c.run_id).where(FILES.c.night == night, FILES.c.data_type == MASTER)
+    query = sa.select(RUNS).where(sa.or_(RUNS.c.file_id.in_(frames), RUNS.c.id.in_(masters)))
+    return [Run(*row) for row in connection.execute(query.order_by(RUNS.c.id))]
 
 
 def unfinished(connection: sa.Connection) -> list[Run]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..metadata import FrameInfo
 from .database import iso
-from .schema import FileRow
+from .entries import FileRow
 
 _KNOWN = {field.name for field in fields(FrameInfo)} | set(dir(FrameInfo))
 _SHARED = {field.name for field in fields(FileRow)} & _KNOWN - {"file_name"}

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ..errors import GoodmanError
 
-NEWEST = "0003"
+NEWEST = "0004"
 BASELINE = "0001"
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
