@@ -178,6 +178,9 @@ def solve_together(
         solution, origin, cards = _provisional(info, borrowed)
         reasons = (f"Wavelengths are provisional, {origin}: {error}",)
     solved = Solved(solution, reasons, cards, tuple(lights))
+    if np.isfinite(lines.fwhm):
+        width = round(float(lines.fwhm), 3)
+        solved.cards["GSP_WFWH"] = (width, "width of the arc's lines [unbinned pixels]")
     if np.isfinite(lights[0].tilt):
         tilt = round(lights[0].tilt, 3)
         solved.cards["GSP_WTLT"] = (tilt, "tilt of arc lines [columns per 100 rows]")

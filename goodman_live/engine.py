@@ -13,38 +13,46 @@ out of reach is tried again later, and a database that is away is waited for.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import glob
-import hashlib
 import logging
+import math
 import os
 import queue
-import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from . import io, work
-from .calibrations import LENDING_WITHIN, SolvedArc
-from .catalog import CALIBRATED, MASTER, REDUCED, Archive, FileRow, Filter
+from .calibrations import SolvedArc
+from .catalog import CALIBRATED, MASTER, Archive, FileRow
 from .catalog.rows import base_name
 from .errors import FrameError, GoodmanError
+from .findings import OWN_VERSION, Findings, may_lend, nights_about
 from .history import stem
+from .intake import Received, archive_raw, receive
 from .metadata import FrameInfo
-from .patience import Again, PatientArchive
-from .planning import Frame, Group, Planner, Step, asked_by
+from .outlook import queue_of
+from .patience import Again, PatientArchive, Pause
+from .planning import Planner
+from .plans import Frame, Group, Step, chosen_in
 from .pool import ClusterPool, WorkerLost, WorkerPool
+from .queue_state import QueueState, Running, Told, now_iso
 from .recipes import ReductionSettings
-from .watch import STALLED_SECONDS, Arrival, Stop, files_below, look_at, watch_folder
+from .recovery import clear_up, index_forgotten, only_one, remove_orphans
+from .watch import STALLED_SECONDS, Arrival, Stop, look_at, watch_folder
+
+__all__ = ["Engine", "Finished", "archive_raw"]
 
 REBUILD_SECONDS = 20.0
 LOOK_BACK = timedelta(days=30)
-OWN_VERSION = 1
-_IDLE_SECONDS = 0.25
+_IDLE_SECONDS, _HEED_SECONDS = 0.25, 2.0
+_MOST_NIGHTS = 2  # each with the days about it; after more, those of long ago are forgotten
+_ABOUT_PEOPLE = ("deleted", "restored", "assigned")
 
 _log = logging.getLogger("goodman_live")
 
@@ -63,24 +71,6 @@ class Finished:
     message: str = ""
     products: tuple[Path, ...] = ()
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Running:
-    """A step that a worker is at: the frame's or master's name, what for, since when [UT]."""
-
-    name: str
-    task: str
-    since: datetime
-    attempt: int = 1
-
-
-@dataclass(frozen=True)
-class Status:
-    """What an engine is at: how many steps wait, by urgency, and what runs."""
-
-    waiting: Mapping[str, int] = field(default_factory=dict)
-    running: tuple[Running, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,24 +109,34 @@ class Engine:
         rebuild_seconds: float = REBUILD_SECONDS,
         stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
-        self.archive = PatientArchive(archive)
+        self.archive = PatientArchive(archive, while_away=self._tell_away)
+        self._findings = Findings(self.archive)
         self.settings = settings or ReductionSettings()
-        self.status = Status()
+        self._rebuild_seconds = rebuild_seconds
         self._pool = pool or WorkerPool(os.cpu_count() or 1)
         self._owns_pool = pool is None
         self._stalled_seconds = stalled_seconds
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
         self._running: dict[Future, _Run] = {}
         self._refused: Again[Path] = Again()
+        self._pause = Pause()
+        self._told = Told(self.archive.root, self._queue)
+        self._away, self._incoming_away, self._thread = "", "", 0
+        self._heard, self._next_heed = 0, 0.0
+        self._is_live = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Know nothing but what the index says: of a long run only the last nights matter."""
         self._postponed: Again[Frame | Group] = Again()
         self._nights: set[str] = set()
         self._stems: dict[tuple[str, str], int] = {}
-        masters = {self._relative(self.archive.path(row)) for row in self._standing_masters()}
         self.planner = Planner(
             self.settings,
-            lambda night: self._relative(self.archive.folder(night, "CALIBRATIONS")),
-            masters=masters,
-            rebuild_seconds=rebuild_seconds,
+            lambda night: self._findings.relative(self.archive.folder(night, "CALIBRATIONS")),
+            masters=self._findings.masters(),
+            removed=self._findings.removed_masters(),
+            rebuild_seconds=self._rebuild_seconds,
         )
 
     def __enter__(self) -> Engine:
@@ -150,6 +150,11 @@ class Engine:
         wait(self._running)
         if self._owns_pool:
             self._pool.shutdown()
+
+    @property
+    def status(self) -> QueueState:
+        """What a live engine is at, as it told last; any thread may ask."""
+        return self._told.last
 
     @property
     def n_to_do(self) -> int:
@@ -203,31 +208,39 @@ class Engine:
         GoodmanError
             If the folder cannot be watched, or another engine works on the archive.
         """
-        self.archive.stop = stop
-        with _only_one(self.archive.root):
-            self._clear_up()
+        self.archive.stop, self.archive.patience_seconds = stop, math.inf
+        self._is_live, self._thread = True, threading.get_ident()
+        with only_one(self.archive.root) as moment, self._telling():
+            clear_up(self.archive, moment)
             yield from self._live(incoming, stop, force_polling)
 
-    def _clear_up(self) -> None:
-        """End what a killed engine left unfinished; what somebody asked for may be under way."""
-        unfinished = self.archive.unfinished_runs()
-        asked_for = [run for run in unfinished if asked_by(run.plan)]
-        if not asked_for:
-            _remove_torn(self.archive.root)
-        for run in unfinished:
-            if run not in asked_for:
-                self.archive.finish_run(run.id, "failed", "The engine ended before this did.")
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell what goes on, and at the end that it ended and why."""
+        reason = ""
+        try:
+            yield
+        except GoodmanError as error:
+            reason = str(error)
+            raise
+        finally:
+            self._told.renew("stopped", reason)
 
     def _live(self, incoming: Path, stop: Stop, force_polling: bool) -> Iterator[Finished]:
-        newest = self.archive.frames(limit=1, calibrations=None)
-        if newest:
-            yield from self._load(newest[0].night)
+        self._heard = self.archive.last_event()
+        for night in self._findings.newest_nights():
+            yield from self._load(night)
         watcher = threading.Thread(
             target=self._receive, args=(incoming, stop, force_polling), name="watcher", daemon=True
         )
         watcher.start()
         while not stop.is_set():
             self._try_again()
+            self._heed_people()
+            if len(self._nights) > _MOST_NIGHTS and self._is_idle:
+                self._begin_anew()
+                for night in self._findings.newest_nights():
+                    yield from self._load(night)
             self._submit(provisional=True)
             with contextlib.suppress(queue.Empty):
                 yield from self._handle(self._inbox.get(timeout=_IDLE_SECONDS))
@@ -239,85 +252,44 @@ class Engine:
         """Runs in the watcher's thread: archives what comes and puts it into the inbox."""
         try:
             for arrival in watch_folder(
-                incoming, stop, stalled_seconds=self._stalled_seconds, force_polling=force_polling
+                incoming,
+                stop,
+                stalled_seconds=self._stalled_seconds,
+                force_polling=force_polling,
+                while_away=partial(setattr, self, "_incoming_away"),
             ):
-                self._inbox.put(self._receive_one(arrival))
+                for received in receive(self.archive, arrival):
+                    self._inbox.put(received)
         except Exception as error:
             # Raised again in the engine's own thread, by `_handle`.
             self._inbox.put(error)
-
-    def _receive_one(self, arrival: Arrival) -> _Received:
-        path = arrival.path
-        if arrival.problem:
-            return _Received(arrival, message=arrival.problem, is_passing=arrival.is_passing)
-        try:
-            archived, info = archive_raw(self.archive, path, trust_times=not arrival.waited)
-            row = self.archive.find(archived) or self.archive.add_raw(archived, info)
-            self.archive.forget_unreadable(path)
-            return _Received(arrival, row, archived, info)
-        except FrameError as error:
-            return _Received(arrival, message=str(error), is_passing=work.is_passing(error))
-        except OSError as error:
-            message = f"{path.name} cannot be archived: {error.strerror or error}."
-            return _Received(arrival, message=message, is_passing=True)
 
     def _try_again(self) -> None:
         """Try what failed for a reason that may be over."""
         for path in self._refused.take_due():
             arrival = look_at(path)
-            if arrival is not None:
-                self._inbox.put(self._receive_one(arrival))
+            for received in receive(self.archive, arrival) if arrival else ():
+                self._inbox.put(received)
         for item in self._postponed.take_due():
             self.planner.try_again(item)
+
+    @property
+    def _is_idle(self) -> bool:
+        return not self._running and not self.planner.n_to_do
 
     def _load(self, night: str) -> Iterator[Finished]:
         """Take in what the index knows of a night and the days about it."""
         if not night or night in self._nights:
             return
         self._nights.add(night)
-        self._index_forgotten(night)
-        middle = datetime.strptime(night, "%Y%m%d").replace(tzinfo=UTC)
-        for row in self._solved_arcs(middle):
-            self.planner.add_solved(row.original_id, self._solved_arc(row))
-        first, last = (f"{middle + side * LOOK_BACK:%Y%m%d}" for side in (-1, 1))
+        index_forgotten(self.archive, night)
+        for row in self._findings.solved_arcs(night):
+            self.planner.add_solved(row.original_id, self._findings.solved_arc(row))
+        first, last = nights_about(night, LOOK_BACK)
         for raw in sorted(self.archive.raw_frames((first, last)), key=lambda raw: raw.row.id):
             if raw.row.id not in self.planner.frames:
                 path = self.archive.path(raw.row)
                 yield from self._take(raw.row, path, raw.info, raw.plan)
-
-    def _solved_arcs(self, middle: datetime) -> Iterator[FileRow]:
-        """The engine's own spectra of arcs with wavelengths, of nights that may lend them."""
-        first, last = (f"{middle + side * LENDING_WITHIN:%Y%m%d}" for side in (-1, 1))
-        which = Filter(data_type=CALIBRATED, kind="arc", first_night=first, last_night=last)
-        for row in self.archive.files(which, limit=100_000):
-            if row.version == OWN_VERSION and row.state == "done" and row.original_id is not None:
-                yield row
-
-    def _solved_arc(self, row: FileRow) -> SolvedArc:
-        return SolvedArc(
-            self._relative(self.archive.path(row)),
-            row.camera,
-            row.grating,
-            row.camera_angle,
-            row.grating_angle,
-            datetime.fromisoformat(row.exposure_start),
-            row.slit,
-            row.proposal,
-        )
-
-    def _index_forgotten(self, night: str) -> None:
-        """Index raw frames that an engine was killed over between copying and indexing."""
-        for path in files_below(self.archive.folder(night, "RAW")):
-            if self.archive.find(path) is None:
-                with contextlib.suppress(FrameError):
-                    self.archive.add_raw(path, io.read_info(path))
-
-    def _remove_orphans(self, row: FileRow) -> None:
-        """Remove what an engine was killed over between writing and indexing, of one frame."""
-        pattern = f"*_{glob.escape(stem(row.file_name))}*"
-        for path in self.archive.folder(row.night, "REDUCED").glob(pattern):
-            if self.archive.find(path) is None and _is_ours(path, row.file_name):
-                path.unlink()
 
     # Frames come
 
@@ -331,7 +303,9 @@ class Engine:
     ) -> Iterator[Finished]:
         """Hand an indexed raw frame to the planner."""
         if row.state == "reducing":
-            self._remove_orphans(row)
+            remove_orphans(self.archive, row)
+        if row.proposal != info.proposal:  # somebody gave it to another
+            info = replace(info, proposal=row.proposal)
         frame = Frame(
             row.id,
             path,
@@ -339,13 +313,17 @@ class Engine:
             recorded="" if row.state == "reducing" else plan,
             failed=row.state == "failed",
             suffix=self._suffix(row),
+            chosen=self._chosen(row, plan),
         )
         if arrival is not None:
             frame.fresh = arrival.waited
             frame.complete_at = arrival.complete_at if arrival.waited else None
             frame.arrived = arrival.arrived if arrival.waited else None
-        if plan and frame.task == "arc":
-            frame.product = self._standing_product(row)
+        if plan and info.kind == "arc":
+            frame.product = self._findings.product(row)
+            if not frame.product and not frame.failed:
+                frame.failed = self._findings.is_taken_away(row)
+                frame.recorded = frame.recorded if frame.failed else ""
         self.planner.add(frame)
         group = self.planner.group_of(frame) if frame.task in ("bias", "flat") else None
         if group is not None:
@@ -356,6 +334,16 @@ class Engine:
             message = f"not reduced: {_why_not(frame)}"
             self.archive.set_state(row.id, "done", message)
             yield Finished(path.name, info.kind, "done", message)
+
+    def _chosen(self, row: FileRow, plan: str) -> dict[str, Any]:
+        """The settings that people chose for a frame: those of its proposal when it came.
+
+        Calibrations of masters, which all share, are the site's, whoever took them. Only while the
+        engine is live: who reduces a folder says how.
+        """
+        if plan or not self._is_live:
+            return chosen_in(plan)
+        return self._findings.chosen(None if row.kind in ("bias", "flat") else row.proposal)
 
     def _suffix(self, row: FileRow) -> str:
         """'' for the first raw frame of this name whose products share a folder, then '_2', ...
@@ -371,18 +359,6 @@ class Engine:
                 return suffix
         raise GoodmanError(f"There are too many frames of the name {row.file_name}.")
 
-    def _standing_product(self, row: FileRow) -> str:
-        for child in self.archive.children(row.id):
-            is_own = child.data_type == REDUCED and child.version == OWN_VERSION
-            if is_own and self.archive.path(child).exists():
-                return self._relative(self.archive.path(child))
-        return ""
-
-    def _standing_masters(self) -> Iterator[FileRow]:
-        for row in self.archive.files(Filter(data_type=MASTER), limit=100_000):
-            if row.version == OWN_VERSION and self.archive.path(row).exists():
-                yield row
-
     def _refuse(self, path: Path, message: str) -> Finished:
         row = self.archive.find(path)
         if row is None or row.message != message:
@@ -390,20 +366,56 @@ class Engine:
             _log.warning(message)
         return Finished(path.name, "unknown", "failed", message)
 
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.archive.root).as_posix()
+    # People
+
+    def _heed_people(self) -> None:
+        """Take note of what people did to the archive: no other event is of interest here."""
+        if time.monotonic() < self._next_heed:
+            return
+        self._next_heed = time.monotonic() + _HEED_SECONDS
+        events = self.archive.events_since(self._heard)
+        self._heard = events[-1].id if events else self._heard
+        events = [event for event in events if event.type in _ABOUT_PEOPLE]
+        for event in events:
+            frame = self.planner.frames.get(event.original_id)
+            if frame is None:
+                continue
+            if event.type == "assigned":
+                self.planner.reassign(frame, self.archive.file(frame.id).proposal)
+            elif frame.info.kind == "arc" and not frame.running:
+                self._look_at_arc(frame)
+        if any(event.original_id not in self.planner.frames for event in events):
+            self._look_at_masters()
+
+    def _look_at_arc(self, frame: Frame) -> None:
+        """Its product may have been taken away, or brought back."""
+        product = self._findings.product(self.archive.file(frame.id))
+        if bool(product) != bool(frame.product) and frame.recorded:
+            self.planner.arc_stands(frame, product)
+        spectra = [row for row in self.archive.children(frame.id) if may_lend(row)]
+        self.planner.add_solved(
+            frame.id, self._findings.solved_arc(spectra[0]) if spectra else None
+        )
+
+    def _look_at_masters(self) -> None:
+        standing = self._findings.masters()
+        for group in self.planner.groups.values():
+            stands = group.master in standing
+            if not group.running and stands != group.built:
+                self.planner.master_stands(group.master, stands=stands)
 
     # Work
 
     def _submit(self, *, provisional: bool = False, all_blocked: bool = False) -> None:
         """Keep the workers busy with what is most urgent, and never give them more."""
-        while len(self._running) < self._pool.size:
+        while len(self._running) < self._pause.most(self._pool.size):
             stuck = all_blocked and not self._running
             step = self.planner.next_step(provisional=provisional, all_blocked=stuck)
             if step is None:
                 break
             self._start(step)
-        self._tell_status()
+        if self._is_live:
+            self._tell()
 
     def _start(self, step: Step, attempt: int = 1) -> None:
         item, frame_id, name = step.item, None, ""
@@ -411,23 +423,37 @@ class Engine:
             frame_id, name = item.id, item.path.name
             self.archive.set_state(frame_id, "reducing")
         future = self._pool.submit(work.run, self._job(step))
-        told = Running(name or Path(item.master).name, step.task, datetime.now(UTC), attempt)
-        started, changed = time.monotonic(), self.settings.changed()
+        proposal = item.info.proposal if isinstance(item, Frame) else ""
+        name = name or Path(item.master).name
+        told = Running(name, step.task, now_iso(), attempt, frame_id, proposal)
+        started, changed = time.monotonic(), self._settings_of(step)
         row = self.archive.start_run(frame_id, step.task, step.plan, changed)
         self._running[future] = _Run(step, told, started, row.id)
         future.add_done_callback(self._inbox.put)
 
-    def _tell_status(self) -> None:
-        """Renew what any thread may read."""
-        running = tuple(run.told for run in self._running.values())
-        self.status = Status(self.planner.waiting, running)
+    def _settings_of(self, step: Step) -> dict[str, Any]:
+        return self.planner.settings_for(step.item).changed()
+
+    def _queue(self) -> QueueState:
+        return queue_of(self.planner, tuple(run.told for run in self._running.values()))
+
+    def _tell(self) -> None:
+        """Renew what others may read of the engine."""
+        reason = self._away or self._pause.reason or self._incoming_away
+        self._told.renew("paused" if reason else "running", reason)
+
+    def _tell_away(self, sentence: str) -> None:
+        """The database is away, or is back: told by whichever thread asks it."""
+        self._away = sentence
+        if sentence and threading.get_ident() == self._thread:
+            self._told.renew("paused", sentence, ask=False)
 
     def _job(self, step: Step) -> work.Job:
         item, root = step.item, self.archive.root
         if isinstance(item, Group):
             target, minimum, suffix, complete_at = (
                 root / item.master,
-                self.planner.minimum(item.kind),
+                self.planner.minimum(item),
                 "",
                 None,
             )
@@ -438,7 +464,7 @@ class Engine:
             task=step.task,
             raws=tuple(frame.path for frame in step.frames),
             target=target,
-            settings=self.settings.changed(),
+            settings=self._settings_of(step),
             minimum=minimum,
             bias=root / step.bias if step.bias else None,
             flat=root / step.flat if step.flat else None,
@@ -453,7 +479,7 @@ class Engine:
         """React to what came into the inbox."""
         if isinstance(message, Exception):
             raise message
-        if isinstance(message, _Received):
+        if isinstance(message, Received):
             yield from self._handle_received(message)
         elif message in self._running:
             run = self._running.pop(message)
@@ -465,13 +491,16 @@ class Engine:
             else:
                 yield self._finish(run, message.result())
 
-    def _handle_received(self, received: _Received) -> Iterator[Finished]:
+    def _handle_received(self, received: Received) -> Iterator[Finished]:
         if received.row is None:
             if received.is_passing:
                 self._refused.add(received.arrival.path)
+            if received.is_full:
+                self._pause.begin(received.message)
             yield self._refuse(received.arrival.path, received.message)
             return
-        self._refused.forget(received.arrival.path)
+        if self._refused.forget(received.arrival.path):
+            self._go_on()
         yield from self._load(received.row.night)
         frame = self.planner.frames.get(received.row.id)
         if frame is None:
@@ -481,6 +510,13 @@ class Engine:
             frame.fresh = True
             frame.complete_at = frame.complete_at or received.arrival.complete_at
             frame.arrived = frame.arrived or received.arrival.arrived
+
+    def _go_on(self) -> None:
+        """Something could be written: what failed for want of that is tried at once."""
+        if self._pause.reason:
+            self._pause.end()
+            self._refused.hasten()
+            self._postponed.hasten()
 
     def _after_loss(self, run: _Run, error: WorkerLost) -> Iterator[Finished]:
         """A worker died or hung: its frame is tried once more."""
@@ -500,10 +536,14 @@ class Engine:
             _log.error("%s\n%s", outcome.error, outcome.trace)
         elif outcome.error:
             _log.warning(outcome.error)
+        if outcome.is_full and self._is_live:
+            self._pause.begin(outcome.error)
         if outcome.is_passing:
             self._postponed.add(run.step.item)
-        elif not outcome.error:
+        else:
             self._postponed.forget(run.step.item)
+            if outcome.products:
+                self._go_on()
         if isinstance(run.step.item, Group):
             return self._finish_master(run, outcome)
         return self._finish_frame(run, outcome)
@@ -515,7 +555,7 @@ class Engine:
             state = "new"
         if not outcome.error:
             self._index_products(frame, run.number, outcome, state, message)
-        product = self._relative(outcome.products[0][0]) if outcome.products else ""
+        product = self._findings.relative(outcome.products[0][0]) if outcome.products else ""
         failed, solved = bool(outcome.error), self._solved_by(frame, outcome)
         self.planner.frame_done(step, failed=failed, product=product, solved=solved)
         plan = "" if outcome.is_passing else step.plan
@@ -534,7 +574,7 @@ class Engine:
         spectra = [path for path, data_type in outcome.products if data_type == CALIBRATED]
         if frame.info.kind != "arc" or outcome.state != "done" or not spectra:
             return None
-        return self._solved_arc(self.archive.find(spectra[0]))
+        return self._findings.solved_arc(self.archive.find(spectra[0]))
 
     @staticmethod
     def _ledger(run: _Run, outcome: work.Outcome, arrived: float | None) -> dict[str, float]:
@@ -579,15 +619,16 @@ class Engine:
         for frame in bad:
             self.archive.set_state(frame.id, "failed", outcome.bad[frame.path])
         state, message = ("failed", outcome.error) if failed else ("done", f"part of {name}")
-        if failed and len(good) < self.planner.minimum(group.kind):
+        if failed and len(good) < self.planner.minimum(group):
             state = "new"  # nothing is wrong with these; more may come
+        normalisation = self.planner.settings_for(group).flat_normalization
         for path, _ in outcome.products:
             self.archive.add_product(
                 path,
                 MASTER,
                 group.info,
                 original_id=None,
-                normalisation=self.settings.flat_normalization if group.kind == "flat" else "",
+                normalisation=normalisation if group.kind == "flat" else "",
                 run_id=run.number,
             )
         for frame in good:
@@ -600,129 +641,7 @@ class Engine:
         return Finished(name, group.kind, state, message, paths, outcome.seconds)
 
 
-@dataclass(frozen=True)
-class _Received:
-    """What the watcher's thread hands to the engine: an indexed raw frame, or why there is none."""
-
-    arrival: Arrival
-    row: FileRow | None = None
-    path: Path | None = None
-    info: FrameInfo | None = None
-    message: str = ""
-    is_passing: bool = False
-
-
 def _why_not(frame: Frame) -> str:
     if frame.task:
         return f"the settings leave out {frame.task} frames."
     return f"no recipe is for {frame.info.kind} frames (OBSTYPE {frame.info.obstype})."
-
-
-@contextlib.contextmanager
-def _only_one(root: Path) -> Iterator[None]:
-    """Refuse a second engine on one archive: each frame would be reduced twice."""
-    try:
-        lock = (root / ".engine.lock").open("w")
-    except OSError as error:
-        raise GoodmanError(
-            f"The archive must be a folder that can be written to; {root} cannot: {error.strerror}."
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GoodmanError(
-                f"The archive {root} must have one engine only; another one works on it."
-            ) from None
-        yield
-
-
-def _remove_torn(root: Path) -> None:
-    """Remove what a killed engine was writing, while no other writes to the archive."""
-    for path in root.glob("*/*/.*.part"):
-        path.unlink(missing_ok=True)
-
-
-def _is_ours(product: Path, raw_name: str) -> bool:
-    """Whether a file is the engine's own version of a product of that raw frame."""
-    try:
-        header = io.read_header(product)
-    except FrameError:
-        return False
-    return header.get("GSP_ONAM") == raw_name and header.get("GSP_VRSN", 1) == OWN_VERSION
-
-
-# Raw frames into the archive
-
-
-def archive_raw(
-    archive: Archive | PatientArchive, path: Path, *, trust_times: bool = False
-) -> tuple[Path, FrameInfo]:
-    """Put a complete raw frame into the archive, unless it is there; its path there.
-
-    The frame is copied, not linked: a link shares its bytes with the sender, whose next frame of
-    this name may be written into them. Another frame of the same name and night gets the suffix
-    '_2', '_3', ...
-
-    Parameters
-    ----------
-    trust_times
-        Take a file of the same name, size and time for the same, without reading it: after a
-        restart thousands are there already.
-
-    Raises
-    ------
-    FrameError
-        If it is no Goodman frame.
-    """
-    info = io.read_info(path)
-    folder = archive.folder(info.night, "RAW")
-    folder.mkdir(parents=True, exist_ok=True)
-    ending = path.name[len(stem(path.name)) :]
-    for number in range(1, 1000):
-        name = path.name if number == 1 else f"{stem(path.name)}_{number}{ending}"
-        target = folder / name
-        if target.exists():
-            if is_same_file(path, target, trust_times=trust_times):
-                return target, info
-        elif _place(path.resolve(), target):
-            return target, info
-    raise FrameError(
-        f"There are too many different frames of the name {path.name} on {info.night}."
-    )
-
-
-def is_same_file(a: Path, b: Path, *, trust_times: bool = False) -> bool:
-    """Whether two files have the same bytes: by SHA-256, or by size and time if trusted."""
-    if a.samefile(b):
-        return True
-    left, right = a.stat(), b.stat()
-    if left.st_size != right.st_size:
-        return False
-    if trust_times and left.st_mtime_ns == right.st_mtime_ns:
-        return True
-    return _sha256(a) == _sha256(b)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _place(path: Path, target: Path) -> bool:
-    """Copy a file to a name that is still free, read-only; False if the name is taken."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(path, temporary)
-        times = path.stat()
-        os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
-        temporary.chmod(0o444)
-        try:
-            os.link(temporary, target)  # unlike a renaming, never replaces what is there
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without links
-            temporary.rename(target)
-        return True
-    finally:
-        temporary.unlink(missing_ok=True)

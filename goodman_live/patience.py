@@ -20,7 +20,7 @@ from .watch import Stop
 
 PATIENCE_SECONDS = 600.0
 _PAUSE_SECONDS = 0.25
-_FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 5.0, 300.0
+_FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 5.0, 60.0
 
 _log = logging.getLogger("goodman_live")
 _Thing = TypeVar("_Thing", bound=Hashable)
@@ -33,29 +33,42 @@ class PatientArchive:
     ----------
     patience_seconds
         After so long it is given up.
+    while_away
+        Called with a sentence again and again while it is away, and with '' when it is back.
     """
 
-    def __init__(self, archive: Archive, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        patience_seconds: float = PATIENCE_SECONDS,
+        while_away: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         self.archive = archive
         self.stop: Stop | None = None
-        self._patience_seconds = patience_seconds
+        self.patience_seconds, self._while_away = patience_seconds, while_away
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.archive, name)
-        return partial(self._ask, found) if callable(found) else found
+        return partial(self.ask, found) if callable(found) else found
 
-    def _ask(self, method: Callable, *arguments: Any, **options: Any) -> Any:
+    def ask(self, method: Callable, *arguments: Any, **options: Any) -> Any:
+        """Call something that asks the database."""
         since = None
         while True:
             try:
-                return method(*arguments, **options)
+                answer = method(*arguments, **options)
             except (OperationalError, InterfaceError) as error:
                 reason = _reason(error)
+            else:
+                if since is not None:
+                    self._while_away("")
+                return answer
+            self._while_away(f"The archive's database does not answer ({reason}).")
             if since is None:
                 since = time.monotonic()
                 _log.warning("The archive's database does not answer (%s); asking again.", reason)
             waited = time.monotonic() - since
-            if waited > self._patience_seconds or (self.stop is not None and self.stop.is_set()):
+            if waited > self.patience_seconds or (self.stop is not None and self.stop.is_set()):
                 raise GoodmanError(
                     f"The archive's database must answer; it has not for {waited:.0f} s: {reason}."
                 )
@@ -86,13 +99,57 @@ class Again(Generic[_Thing]):
         self._delays[thing] = min(2 * before, self._last_seconds)
         self._due[thing] = self._clock() + self._delays[thing]
 
-    def forget(self, thing: _Thing) -> None:
-        """Something went well, or is of no interest any more."""
-        self._delays.pop(thing, None)
+    def forget(self, thing: _Thing) -> bool:
+        """Something went well, or is of no interest any more; whether it had failed before."""
         self._due.pop(thing, None)
+        return self._delays.pop(thing, None) is not None
+
+    def __len__(self) -> int:
+        return len(self._delays)
+
+    def hasten(self) -> None:
+        """What made things fail is over: all of them are to be tried now."""
+        self._due = dict.fromkeys(self._due, self._clock())
 
     def take_due(self) -> Iterator[_Thing]:
         """What is to be tried now; each is given once until it is added again."""
         for thing in [thing for thing, due in self._due.items() if due <= self._clock()]:
             del self._due[thing]
             yield thing
+
+
+class Pause:
+    """No work for a while: nothing can be written, so that all of it would fail.
+
+    Now and then one thing is tried, after longer and longer delays; when that goes well, all go on.
+    """
+
+    def __init__(
+        self,
+        first_seconds: float = _FIRST_DELAY_SECONDS,
+        last_seconds: float = _LAST_DELAY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._first_seconds, self._last_seconds, self._clock = first_seconds, last_seconds, clock
+        self.reason = ""
+        self._delay, self._until = first_seconds / 2, 0.0
+
+    def begin(self, reason: str) -> None:
+        """Something could not be written."""
+        if not self.reason:
+            _log.error("Paused until something can be written again. %s", reason)
+        self.reason = reason
+        self._delay = min(2 * self._delay, self._last_seconds)
+        self._until = self._clock() + self._delay
+
+    def end(self) -> None:
+        """Something could be written."""
+        if self.reason:
+            _log.warning("Something can be written again: work goes on.")
+        self.reason, self._delay = "", self._first_seconds / 2
+
+    def most(self, size: int) -> int:
+        """How many of `size` things may be tried at a time now."""
+        if not self.reason:
+            return size
+        return 1 if self._clock() >= self._until else 0

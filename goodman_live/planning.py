@@ -1,8 +1,7 @@
 """The desired state: what should be made of the frames that are there, and what to do next.
 
 For every raw frame the plan it should be reduced by is compared with the plan it was
-reduced by; what differs is to do. Plans are plain JSON, so that a restart can compare
-again. Nothing here opens a file, a database or a process.
+reduced by; what differs is to do. Nothing here opens a file, a database or a process.
 
 An order of urgency, and four rules: a frame waits for a calibration that is about to be
 made from frames already here, but not for one that may come; a frame that arrives while
@@ -13,164 +12,36 @@ once, after it has settled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from bisect import bisect, insort
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
-from operator import attrgetter
-from pathlib import Path
-from typing import Any, Protocol
+from bisect import insort
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from . import calibrations, recipes
-from .metadata import ARC_LAMPS, FrameInfo
-
-URGENCIES = (
-    "masters",
-    "science of now",
-    "arcs",
-    "science",
-    "masters that grow",
-    "arcs again",
-    "science again",
+from .errors import SettingsError
+from .plans import (
+    Frame,
+    Group,
+    PlanSettings,
+    Step,
+    asked_by,
+    but_editions,
+    by_time,
+    digest,
+    master_edition,
+    must_share,
+    name_of,
+    task_of,
+    urgency,
 )
+from .shelves import Shelf
+
+__all__ = ["Frame", "Group", "Planner", "Step", "asked_by", "task_of"]
+
 _SETTLED = 6  # times the seconds after which a master is made again
 _MASTER_NAMES = {"bias": "master_bias_name", "flat": "master_flat_name"}
-
-
-class PlanSettings(Protocol):
-    """The reduction settings that planning looks at."""
-
-    ignore_bias: bool
-    ignore_flats: bool
-    min_bias_files: int
-    min_flat_files: int
-
-    def changed(self) -> dict: ...
-
-
-@dataclass(eq=False)
-class Frame:
-    """A raw frame, the plan it was last reduced by, and what it would be reduced with now.
-
-    `product` is its two-dimensional product, by its path in the archive, '' before there is
-    one; `fresh` says that it arrived while the engine ran, `complete_at` when its file was complete
-    [s since 1970], `arrived` the same by the monotonic clock until its first reduction is told;
-    `lender` is the spectrum of an earlier arc whose wavelengths it has where no arc gives any.
-    """
-
-    id: int
-    path: Path
-    info: FrameInfo
-    recorded: str = ""
-    failed: bool = False
-    product: str = ""
-    fresh: bool = False
-    complete_at: float | None = None
-    arrived: float | None = None
-    suffix: str = ""
-    running: bool = False
-    bias: Group | None = None
-    flat: Group | None = None
-    arcs: list[Frame] = field(default_factory=list)
-    lender: str = ""
-
-    def __post_init__(self) -> None:
-        self.task = task_of(self.info)
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether a calibration it will be reduced with is still to be made."""
-        masters = (group for group in (self.bias, self.flat) if group)
-        return any(not g.is_ready for g in masters) or any(not a.product for a in self.arcs)
-
-
-@dataclass(eq=False)
-class Group:
-    """Calibration frames that belong into one master, by time, and its path in the archive.
-
-    `edition` stands for the content of the standing master: the frames it was made of and the
-    edition of the master bias; '' before there is one. `built_bias` is that master bias' path.
-    """
-
-    kind: str
-    master: str
-    frames: list[Frame] = field(default_factory=list)
-    edition: str = ""
-    built_bias: str = ""
-    failed: bool = False
-    running: bool = False
-    grown_at: float = 0.0
-    bias: Group | None = None
-    flat: None = None
-
-    @property
-    def task(self) -> str:
-        """Kind of frame of which the master is made."""
-        return self.kind
-
-    @property
-    def built(self) -> bool:
-        """Whether its master stands."""
-        return bool(self.edition)
-
-    @property
-    def info(self) -> FrameInfo:
-        """What its frames are."""
-        return self.frames[0].info
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the master bias it will be made with is still to be made."""
-        return self.bias is not None and not self.bias.built
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether its master stands, made with the master bias it should be made with."""
-        return self.built and (self.failed or self.built_bias == _name(self.bias))
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something to do: a frame to reduce or a master to make, by which plan.
-
-    `frames` are the raw frames that go into it; those that join a group later are not among them.
-    """
-
-    item: Frame | Group
-    frames: tuple[Frame, ...]
-    plan: str
-    bias: str = ""
-    flat: str = ""
-    arcs: tuple[str, ...] = ()
-    lender: str = ""
-
-    @property
-    def task(self) -> str:
-        """'bias' or 'flat' (a master), 'arc', 'image' or 'spectrum'."""
-        return self.item.task
-
-
-def task_of(info: FrameInfo, technique: str = "default") -> str:
-    """What is done with a frame: 'bias', 'flat', 'arc', 'image', 'spectrum' or '' (nothing).
-
-    `technique` is the setting: 'imaging' makes images only, 'spectroscopy' takes whatever is seen
-    through a grating for a spectrum.
-    """
-    if info.kind in ("bias", "flat"):
-        return info.kind
-    if info.kind in ("dark", "unknown"):
-        return ""
-    dispersed = info.technique == "spectroscopy"
-    if info.kind in ("image", "acquisition"):
-        return "spectrum" if dispersed and technique == "spectroscopy" else "image"
-    if not dispersed or (info.kind == "spectrum" and technique == "imaging"):
-        return "image"
-    if info.kind == "focus":
-        return "arc" if set(info.lamps) & set(ARC_LAMPS) else "image"
-    return info.kind
 
 
 class Planner:
@@ -179,11 +50,14 @@ class Planner:
     Parameters
     ----------
     settings
-        Reduction settings; a change of them is a change of every plan.
+        Reduction settings; a change of them is a change of every plan. What was chosen for a frame,
+        or for the first one of a master, is above them.
     folder_of
         Path in the archive of the folder of masters of a night.
     masters
         Paths of the masters that stand in the archive already.
+    removed
+        Paths of those that somebody took away: they are made again when frames come to them.
     rebuild_seconds
         A master is made again once its group has not grown for so long; what was reduced with
         its earlier edition is reduced again after six times as long.
@@ -195,6 +69,7 @@ class Planner:
         folder_of: Callable[[str], str],
         *,
         masters: Collection[str] = (),
+        removed: Collection[str] = (),
         rebuild_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -202,12 +77,12 @@ class Planner:
         self.frames: dict[int, Frame] = {}
         self.groups: dict[str, Group] = {}
         self._folder_of = folder_of
-        self._standing = set(masters)
+        self._standing, self._removed = set(masters), set(removed)
         self._rebuild_seconds = rebuild_seconds
         self._clock = clock
-        self._changed_settings = settings.changed()
+        self._chosen: dict[str, tuple[PlanSettings, dict[str, Any]]] = {}
         self._reduced: list[Frame] = []
-        self._shelves = {kind: _Shelf(kind) for kind in calibrations.RULES}
+        self._shelves = {kind: Shelf(kind) for kind in calibrations.RULES}
         self._buckets: dict[tuple, list[Group]] = {}
         self._without_masters: set[Frame | Group] = set()
         self._without_arcs: set[Frame] = set()
@@ -221,9 +96,9 @@ class Planner:
     def add(self, frame: Frame) -> None:
         """Take in one raw frame."""
         self.frames[frame.id] = frame
-        frame.task = task_of(frame.info, self.settings.technique)
+        frame.task = task_of(frame.info, self.settings_for(frame).technique)
         if frame.task in _MASTER_NAMES:
-            if not self.is_ignored(frame.task):
+            if not self.is_ignored(frame.task, frame):
                 self._join(frame)
         elif frame.task:
             self._reduced.append(frame)
@@ -248,21 +123,34 @@ class Planner:
                 self._without_arcs.add(frame)
                 self._stale.add(frame)
 
-    def is_ignored(self, kind: str) -> bool:
-        """Whether the settings leave out calibrations of this kind."""
-        return {"bias": self.settings.ignore_bias, "flat": self.settings.ignore_flats}[kind]
+    def settings_for(self, item: Frame | Group) -> PlanSettings:
+        """By which settings something is made."""
+        return self._settings_and_changed(item)[0]
 
-    def minimum(self, kind: str) -> int:
+    def _settings_and_changed(self, item: Frame | Group) -> tuple[PlanSettings, dict[str, Any]]:
+        key = json.dumps(dict(item.chosen), sort_keys=True)
+        if key not in self._chosen:
+            settings = with_chosen(self.settings, item.chosen)
+            self._chosen[key] = settings, settings.changed()
+        return self._chosen[key]
+
+    def is_ignored(self, kind: str, item: Frame | Group) -> bool:
+        """Whether the settings for something leave out calibrations of this kind."""
+        settings = self.settings_for(item)
+        return {"bias": settings.ignore_bias, "flat": settings.ignore_flats}[kind]
+
+    def minimum(self, group: Group) -> int:
         """Number of frames that a master needs."""
-        least = {"bias": self.settings.min_bias_files, "flat": self.settings.min_flat_files}
-        return max(least[kind], 1)
+        settings = self.settings_for(group)
+        least = {"bias": settings.min_bias_files, "flat": settings.min_flat_files}
+        return max(least[group.kind], 1)
 
     def group_of(self, frame: Frame) -> Group | None:
         """The group that a calibration frame is in."""
         return next((g for g in self._bucket_of(frame) if frame in g.frames), None)
 
     def _bucket_of(self, frame: Frame) -> list[Group]:
-        key = (frame.task, frame.info.night, *_bucket(frame.task, frame.info))
+        key = (frame.task, frame.info.night, *must_share(frame.task, frame.info))
         return self._buckets.setdefault(key, [])
 
     def _join(self, frame: Frame) -> None:
@@ -271,7 +159,7 @@ class Planner:
             (g for g in bucket if calibrations.same_group(g.kind, g.info, frame.info)), None
         )
         if group is None:
-            group = Group(frame.task, self._free_name(frame), [frame])
+            group = Group(frame.task, self._free_name(frame), [frame], chosen=frame.chosen)
             bucket.append(group)
             self.groups[group.master] = group
             self._shelves[group.kind].add(group)
@@ -279,15 +167,57 @@ class Planner:
             was_hope = False
         else:
             was_hope = self._is_hope(group)
-            insort(group.frames, frame, key=_by_time)
-        group.grown_at, group.failed = self._clock(), False
-        if frame.recorded and group.master in self._standing:
-            recorded = json.loads(frame.recorded)
-            if recorded["master"] == group.master:
-                group.edition, group.built_bias = recorded.get("edition", "?"), recorded["bias"]
+            insort(group.frames, frame, key=by_time)
+        group.grown_at, group.failed = self._clock(), self._is_taken_away(group)
+        self._recognise(group, frame)
         self._stale.add(group)
         if not was_hope and self._is_hope(group):
             self._masters_changed(group)
+
+    def _recognise(self, group: Group, frame: Frame) -> None:
+        """If a frame of the group is part of the master that stands, that is its master."""
+        recorded = json.loads(frame.recorded) if frame.recorded else {}
+        if group.master in self._standing and recorded.get("master") == group.master:
+            group.edition, group.built_bias = recorded.get("edition", "?"), recorded["bias"]
+            group.chosen = frame.chosen
+
+    def _is_taken_away(self, group: Group) -> bool:
+        """Whether somebody took its master away, and no frame came to it since."""
+        if group.master not in self._removed:
+            return False
+        plans = (frame.recorded for frame in group.frames)
+        return all(plan and json.loads(plan).get("master") == group.master for plan in plans)
+
+    def master_stands(self, path: str, *, stands: bool) -> None:
+        """Tell that somebody took a master away, or brought it back."""
+        group = self.groups.get(path)
+        (self._standing.add if stands else self._standing.discard)(path)
+        (self._removed.discard if stands else self._removed.add)(path)
+        if group is None:
+            return
+        group.edition, group.failed = "", self._is_taken_away(group)
+        for frame in group.frames:
+            self._recognise(group, frame)
+        self._stale.add(group)
+        self._masters_changed(group)
+
+    def arc_stands(self, frame: Frame, product: str) -> None:
+        """Tell that somebody took the product of an arc away (''), or brought it back."""
+        frame.product, frame.failed = product, not product
+        if product:
+            self._offer_arc(frame)
+        else:
+            self._choose_again_without(frame)
+
+    def reassign(self, frame: Frame, proposal: str) -> None:
+        """Tell that a frame was given to another proposal: arcs serve their own only."""
+        frame.info = replace(frame.info, proposal=proposal)
+        self._stale.add(frame)
+        if frame.task == "spectrum":
+            self._without_arcs.add(frame)
+        if frame.info.kind == "arc":
+            self._choose_again_without(frame)
+            self._offer_arc(frame)
 
     def _free_name(self, frame: Frame) -> str:
         """Path of the master of a new group; groups of other read-outs are kept apart."""
@@ -301,28 +231,29 @@ class Planner:
 
     def _is_hope(self, group: Group) -> bool:
         """Whether there is such a master, or will be of the frames that are here."""
-        return group.built or (len(group.frames) >= self.minimum(group.kind) and not group.failed)
+        return group.built or (len(group.frames) >= self.minimum(group) and not group.failed)
 
-    def _choose(self, kind: str, info: FrameInfo, *, standing: bool = False) -> Group | None:
-        if self.is_ignored(kind):
+    def _choose(self, kind: str, item: Frame | Group, *, standing: bool = False) -> Group | None:
+        if self.is_ignored(kind, item):
             return None
-        near = self._shelves[kind].near(info, lambda g: g.built if standing else self._is_hope(g))
+        shelf, info = self._shelves[kind], item.info
+        near = shelf.near(info, lambda g: g.built if standing else self._is_hope(g))
         best = calibrations.choose(kind, info, [group.info for group in near])
         return next((group for group in near if group.info is best), None)
 
     def _choose_masters(self, item: Frame | Group) -> None:
         wanted = calibrations.needs(item.info)
         if "bias" in wanted:
-            item.bias = self._choose("bias", item.info)
+            item.bias = self._choose("bias", item)
         if "flat" in wanted and isinstance(item, Frame):
-            item.flat = self._choose("flat", item.info)
+            item.flat = self._choose("flat", item)
 
     def _masters_changed(self, group: Group) -> None:
         """A master became possible, or impossible: choose again for whoever may use it."""
         others = (g for g in self.groups.values() if g.kind == "flat" and group.kind == "bias")
-        key = _bucket(group.kind, group.info)
+        key = must_share(group.kind, group.info)
         for item in (*self._reduced, *others):
-            if _bucket(group.kind, item.info) == key:
+            if must_share(group.kind, item.info) == key:
                 self._without_masters.add(item)
                 self._stale.add(item)
 
@@ -370,7 +301,7 @@ class Planner:
         self._refresh()
         ready = [item for item in self._due if self._is_ripe(item)]
         if ready:
-            item = min(ready, key=_urgency)
+            item = min(ready, key=urgency)
             step = self._step(item)
         else:
             step = self._makeshift(all_blocked) if provisional or all_blocked else None
@@ -389,11 +320,10 @@ class Planner:
         return len(self._due) + len(self._blocked) + running
 
     @property
-    def waiting(self) -> dict[str, int]:
-        """How many steps of each of the `URGENCIES` are due or wait for others."""
+    def to_do(self) -> list[Frame | Group]:
+        """What is due or waits for other steps, in no order."""
         self._refresh()
-        sorts = [_sort_of(item) for item in (*self._due, *self._blocked)]
-        return {sort: sorts.count(sort) for sort in URGENCIES}
+        return [*self._due, *self._blocked]
 
     def _refresh(self) -> None:
         """Choose calibrations again where that may have changed, and sort out what is to do."""
@@ -414,7 +344,7 @@ class Planner:
         if isinstance(item, Frame):
             # A frame that waits for a calibration will have another plan than the recorded one.
             return item.is_blocked or self._step(item).plan != item.recorded
-        if item.failed or len(item.frames) < self.minimum(item.kind):
+        if item.failed or len(item.frames) < self.minimum(item):
             return False
         plan = self._step(item).plan
         return not item.built or any(frame.recorded != plan for frame in item.frames)
@@ -423,8 +353,10 @@ class Planner:
         """Whether it need not wait for calibrations that still come in."""
         if isinstance(item, Group):
             return not item.is_ready or self._is_quiet(item, self._rebuild_seconds)
+        if not item.recorded:
+            return True
         plan = self._step(item).plan
-        if not item.recorded or _but_editions(item.recorded) != _but_editions(plan):
+        if but_editions(item.recorded) != but_editions(plan):
             return True
         masters = [group for group in (item.bias, item.flat) if group]
         changing = (c for c in (*masters, *item.arcs) if c.running or c in self._due)
@@ -447,22 +379,24 @@ class Planner:
         lender: str,
     ) -> Step:
         parts = {
-            "bias": _name(bias),
-            "flat": _name(flat),
+            "bias": name_of(bias),
+            "flat": name_of(flat),
             "arcs": tuple(sorted(arc.product for arc in arcs)),
             **({"lender": lender} if lender else {}),
         }
         frames = tuple(item.frames) if isinstance(item, Group) else (item,)
         editions = [group.edition if group else "" for group in (bias, flat)]
         is_master = isinstance(item, Group)
+        chosen = dict(item.chosen)
         plan = {
             "task": item.task,
             "master": item.master if is_master else "",
-            "edition": _master_edition(frames, editions[0]) if is_master else "",
-            "settings": self._changed_settings,
+            "edition": master_edition(frames, editions[0]) if is_master else "",
+            "settings": self._settings_and_changed(item)[1],
             "flat_bias": flat.built_bias if flat else "",
             **parts,
-            "editions": editions + sorted(_digest(arc.recorded) for arc in arcs),
+            **({"chosen": chosen} if chosen else {}),
+            "editions": editions + sorted(digest(arc.recorded) for arc in arcs),
         }
         return Step(item, frames, json.dumps(plan), **parts)
 
@@ -475,13 +409,13 @@ class Planner:
         ]
         if not waiting:
             return None
-        return self.step_with_what_stands(min(waiting, key=_urgency))
+        return self.step_with_what_stands(min(waiting, key=urgency))
 
     def step_with_what_stands(self, item: Frame | Group) -> Step:
         """The step that reduces a frame, or makes a master, with the calibrations there are."""
         wanted = calibrations.needs(item.info)
         masters = [
-            self._choose(kind, item.info, standing=True) if kind in wanted else None
+            self._choose(kind, item, standing=True) if kind in wanted else None
             for kind in ("bias", "flat")
         ]
         is_spectrum = item.task == "spectrum"
@@ -515,11 +449,14 @@ class Planner:
         is_hope = bool(frame.product) or not failed
         if is_hope and not was_hope:
             self._offer_arc(frame)
-        for other in self._reduced:
-            changed = not is_hope or (frame.product, frame.recorded) != had
-            if changed and frame in other.arcs:
-                self._without_arcs.add(other)
-                self._stale.add(other)
+        if not is_hope or (frame.product, frame.recorded) != had:
+            self._choose_again_without(frame)
+
+    def _choose_again_without(self, arc: Frame) -> None:
+        """Choose again for whatever has this arc, which changed or is of no use any more."""
+        users = [frame for frame in self._reduced if arc in frame.arcs]
+        self._without_arcs.update(users)
+        self._stale.update(users)
 
     def master_done(self, step: Step, *, failed: bool, bad: Collection[Frame] = ()) -> str:
         """A master was made by `step`, without the `bad` frames, or it failed.
@@ -533,7 +470,7 @@ class Planner:
         was_hope, was = self._is_hope(group), (group.edition, group.built_bias)
         good = [frame for frame in step.frames if frame not in bad]
         plan = json.loads(step.plan)
-        plan["edition"] = _master_edition(good, plan["editions"][0])
+        plan["edition"] = master_edition(good, plan["editions"][0])
         recorded = "" if failed else json.dumps(plan)
         for frame in good if recorded else ():
             frame.recorded = recorded
@@ -567,98 +504,17 @@ class Planner:
 
     def too_few(self, group: Group) -> str:
         """How many frames a master still needs, as a sentence; '' if there are enough."""
-        minimum = self.minimum(group.kind)
+        minimum = self.minimum(group)
         if group.built or len(group.frames) >= minimum:
             return ""
         plural = "es" if group.kind == "bias" else "s"
         return f"{len(group.frames)} of {minimum} {group.kind}{plural} for a master are there."
 
 
-class _Shelf:
-    """Calibrations of one kind in the order of time, so that only the nearest are weighed.
-
-    Those on one board agree in all that the rules look at but the night; nights follow one
-    another, so the best of a board is the last before a frame or the first after it.
-    """
-
-    def __init__(self, kind: str) -> None:
-        rule = calibrations.RULES[kind]
-        names = {*rule.must, *rule.prefer, *calibrations.TOGETHER} - {"night"}
-        self.kind = kind
-        self._board_of = attrgetter(*sorted(names))
-        self._boards: dict[tuple, dict[tuple, list[tuple]]] = {}
-
-    def add(self, item: Frame | Group) -> None:
-        boards = self._boards.setdefault(_bucket(self.kind, item.info), {})
-        board = boards.setdefault(self._board_of(item.info), [])
-        insort(board, (item.info.exposure_start, len(board), item))
-
-    def near(self, info: FrameInfo, is_usable: Callable[[Any], Any]) -> list[Any]:
-        """Of each board the usable items next to `info` in time, and those taken with them."""
-        found = []
-        for board in self._boards.get(_bucket(self.kind, info), {}).values():
-            middle = bisect(board, (info.exposure_start,))
-            for side in (reversed(board[:middle]), board[middle:]):
-                first = None
-                for moment, _, item in side:
-                    if not is_usable(item):
-                        continue
-                    first = first or moment
-                    if abs(moment - first) > calibrations.TAKEN_TOGETHER:
-                        break
-                    found.append(item)
-        return found
-
-
-def asked_by(plan: str) -> str:
-    """Who asked for what was done by a plan; '' if nobody did: it is the engine's own."""
+def with_chosen(settings: PlanSettings, chosen: Mapping[str, Any]) -> PlanSettings:
+    """Settings with some that were chosen above them; choices that no longer hold are left out."""
+    known = {name: chosen[name] for name in chosen if name in settings.names()}
     try:
-        return json.loads(plan).get("by", "")
-    except ValueError:
-        return ""
-
-
-def _name(group: Group | None) -> str:
-    return group.master if group else ""
-
-
-def _by_time(frame: Frame) -> tuple:
-    return frame.info.exposure_start, frame.path.name
-
-
-def _master_edition(frames: Collection[Frame], bias: str) -> str:
-    """What a master made of `frames` with this edition of the bias is called."""
-    names = [(frame.path.name, frame.info.exposure_start.isoformat()) for frame in frames]
-    return _digest(json.dumps([names, bias]))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@lru_cache(4096)
-def _but_editions(plan: str) -> dict[str, Any]:
-    """A plan by the names of the masters only, whatever their content."""
-    return {k: v for k, v in json.loads(plan).items() if k not in ("edition", "editions")}
-
-
-def _bucket(kind: str, info: FrameInfo) -> tuple[str, ...]:
-    """What frames must share exactly to serve each other: a quick first sieve."""
-    values = (getattr(info, name) for name in calibrations.RULES[kind].must)
-    return tuple(value for value in values if isinstance(value, str))
-
-
-def _urgency(item: Frame | Group) -> tuple[int, float]:
-    """Sorts the most urgent first, and of these the newest."""
-    return URGENCIES.index(_sort_of(item)), -item.info.exposure_start.timestamp()
-
-
-def _sort_of(item: Frame | Group) -> str:
-    """Which of the `URGENCIES` something to do belongs to."""
-    if isinstance(item, Group):
-        return "masters that grow" if item.is_ready else "masters"
-    if item.recorded:
-        return "arcs again" if item.task == "arc" else "science again"
-    if item.task == "arc":
-        return "arcs"
-    return "science of now" if item.fresh else "science"
+        return type(settings)(**settings.changed() | known) if known else settings
+    except SettingsError:
+        return settings

@@ -39,6 +39,10 @@ class WorkerLost(Exception):
     was_retried = False
 
 
+class CallStopped(Exception):
+    """A call was stopped before a worker began it."""
+
+
 class WorkerPool(Executor):
     """Worker processes of our own. A lost one concerns only its job and is replaced at once.
 
@@ -71,7 +75,12 @@ class WorkerPool(Executor):
 
     def submit(self, function: Callable, /, *args: Any) -> Future:
         """Call `function(*args)` in a worker; what goes wrong there is raised by the future."""
-        return self._threads.submit(self._call, function, args)
+        return self._threads.submit(self._call, function, args, _Handle())
+
+    def begin(self, function: Callable, /, *args: Any) -> tuple[Future, Callable[[], None]]:
+        """The same, and what stops it: a call that runs is ended with its worker (WorkerLost)."""
+        handle = _Handle()
+        return self._threads.submit(self._call, function, args, handle), handle.stop
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Finish what runs (at the latest after the limit) and end the processes."""
@@ -79,19 +88,48 @@ class WorkerPool(Executor):
         while not self._idle.empty():
             self._idle.get().end()
 
-    def _call(self, function: Callable, args: tuple) -> Any:
+    def _call(self, function: Callable, args: tuple, handle: _Handle) -> Any:
         worker = self._idle.get()
         try:
             if worker.is_dead:  # it died while it had nothing to do
                 worker.end()
                 worker = _Worker(self._prepare)
-            return worker.call(function, args, self._limit_seconds)
+            with handle.of(worker):
+                return worker.call(function, args, self._limit_seconds)
         except WorkerLost:
             worker.end()
             worker = _Worker(self._prepare)
             raise
         finally:
             self._idle.put(worker)
+
+
+class _Handle:
+    """Stops a call, whether it waits or runs; once it is over, its worker is another one's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._worker: _Worker | None = None
+        self._is_stopped = False
+
+    @contextlib.contextmanager
+    def of(self, worker: _Worker) -> Iterator[None]:
+        """While `worker` is at the call."""
+        with self._lock:
+            if self._is_stopped:
+                raise CallStopped("it was stopped before it began")
+            self._worker = worker
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._worker = None
+
+    def stop(self) -> None:
+        with self._lock:
+            self._is_stopped = True
+            if self._worker is not None:
+                self._worker.kill()
 
 
 class _Worker:
@@ -129,6 +167,10 @@ class _Worker:
         if not connection.wait([self._pipe, self._process.sentinel], limit_seconds):
             raise WorkerLost(f"it took longer than {limit_seconds:g} s")
         return self._pipe.recv()
+
+    def kill(self) -> None:
+        """End the process; who waits for its answer gets a WorkerLost."""
+        self._process.kill()
 
     def end(self) -> None:
         self._process.kill()

@@ -174,12 +174,15 @@ def make_master_flat(
         If none is usable.
     """
     settings = settings or ReductionSettings()
-    electrons = map(partial(_to_electrons, bias=bias, settings=settings), frames)
-    flat = combine_flats(electrons, settings)
+    convert = partial(_to_electrons, bias=bias, settings=settings)
+    del bias  # used up when the frames are
+    flat = combine_flats(map(convert, frames), settings)
+    del convert
     if flat.header["GSP_TECH"] == "imaging":  # no slit, and no dispersion to be smooth along
         settings = ReductionSettings(**settings.to_dict() | {"flat_normalization": "mean"})
         return normalize_flat(mask_field(flat), settings)
-    return normalize_flat(trim_slit(flat, find_slit(flat)), settings)
+    flat = trim_slit(flat, find_slit(flat))
+    return normalize_flat(flat, settings)
 
 
 def reduce_image(

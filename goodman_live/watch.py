@@ -62,10 +62,12 @@ def watch_folder(
     *,
     stalled_seconds: float = STALLED_SECONDS,
     force_polling: bool = False,
+    while_away: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Arrival]:
     """Yield the frames in `folder` and its sub-folders: those already there, then as they come.
 
-    A file that is changed later is told again.
+    A file that is changed later is told again. A folder that goes away, as those of other computers
+    do, is waited for.
 
     Parameters
     ----------
@@ -76,11 +78,13 @@ def watch_folder(
     force_polling
         Look at the folder twice a second instead of waiting for the kernel's word, which
         network file systems do not give.
+    while_away
+        Called with a sentence when the folder goes away, and with '' when it is back.
 
     Raises
     ------
     GoodmanError
-        If the folder is not there or goes away.
+        If the folder is not there.
     """
     folder = Path(folder).absolute()  # as the kernel names what is in it
     if not folder.is_dir():
@@ -88,18 +92,51 @@ def watch_folder(
     known = _Known(stalled_seconds)
     for path in _named_below(folder):
         yield from known.look(path, waited=False)
+    while True:
+        yield from _watch_while_there(folder, stop, known, force_polling)
+        if stop.is_set():
+            return
+        if not _is_folder(folder):
+            while_away(f"The folder {folder} is away; it is waited for.")
+            _log.warning("The folder %s is away; it is waited for.", folder)
+        while not stop.is_set() and not _is_folder(folder):
+            time.sleep(_TICK / 1000)
+        while_away("")
+
+
+def _watch_while_there(
+    folder: Path, stop: Stop, known: _Known, force_polling: bool
+) -> Iterator[Arrival]:
+    """The same until the folder is gone, or another takes its place."""
+    identity = _identity(folder)
     # At the first tick the watch stands; what came since the first look has made no event.
     next_survey = 0.0
     for paths in _changes(folder, stop, force_polling):
-        if not folder.is_dir():
-            raise GoodmanError(f"{folder} can no longer be watched: it is gone.")
-        if time.monotonic() >= next_survey:
+        is_survey = time.monotonic() >= next_survey
+        if is_survey:
             paths, next_survey = [folder], time.monotonic() + _SURVEY_SECONDS
+        if _identity(folder) != identity or identity is None:
+            return
         for path in paths:
-            for inner in [path, *(_named_below(path) if path.is_dir() else [])]:
+            for inner in [path, *(_named_below(path) if _is_folder(path) else [])]:
                 if not _is_aside(inner, folder):
                     yield from known.look(inner)
+        if is_survey:
+            known.forget_gone()
         yield from known.look_again()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another that takes its place; None if there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+
+
+def _is_folder(path: Path) -> bool:
+    return _identity(path) is not None
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -194,6 +231,8 @@ class _Known:
         except FileNotFoundError:
             self.pending.pop(path, None)
             return
+        except OSError as error:  # a folder above it cannot be entered
+            signature = (-1, error.errno or 0, 0)
         if self.told.get(path) == signature or self._is_unchanged(path, signature):
             return
         arrival = look_at(path, waited=waited)
@@ -214,6 +253,10 @@ class _Known:
             elif quiet >= self.stalled_seconds:
                 pending.told = True
                 yield Arrival(path, _how_incomplete(path))
+
+    def forget_gone(self) -> None:
+        """Forget files that are gone: of a long run most are."""
+        self.told = {path: told for path, told in self.told.items() if not _is_gone(path)}
 
     def _is_unchanged(self, path: Path, signature: _Signature) -> bool:
         pending = self.pending.get(path)
@@ -263,6 +306,16 @@ def _signature(path: Path) -> _Signature:
     if stat.S_ISDIR(status.st_mode):  # whose time changes with what is in it
         return status.st_ino, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # nobody knows
+        return False
+    return False
 
 
 def _lacks_only_padding(path: Path) -> bool:

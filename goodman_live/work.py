@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from astropy.nddata import CCDData
 
     from .arcs import BorrowedSolution
+    from .rework import Sheet
 
-# What may be over in a while: no space, a file system that is read-only or out of reach.
-_PASSING = {
-    errno.ENOSPC,
-    errno.EDQUOT,
+TORN_SECONDS = 900.0  # what nobody has written at for so long is left over
+
+# What may be over in a while: nothing can be written, or a file system is out of reach.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_PASSING = _FULL | {
     errno.EFBIG,
-    errno.EROFS,
+    errno.EAGAIN,
     errno.EACCES,
     errno.EIO,
     errno.ESTALE,
@@ -51,7 +53,9 @@ class Job:
     `target` is the file of a master, or the folder of the products; `suffix` keeps the products
     of raw frames of one name apart; `lender` is the spectrum of an earlier arc, whose wavelengths
     serve where no arc does. `plan` and `version` are told in the products' headers, so
-    that the archive's index can be rebuilt of them.
+    that the archive's index can be rebuilt of them. `sheet` is there if spectra are made again of
+    a reduced frame, `notebook` the name of what asked for it; `told_in` is a file that says which
+    step was done last.
     """
 
     task: str
@@ -67,6 +71,9 @@ class Job:
     complete_at: float | None = None
     plan: str = ""
     version: int = 1
+    sheet: Sheet | None = None
+    notebook: str = ""
+    told_in: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ class Outcome:
 
     `products` are paths with their data types, the two-dimensional one first; `skipped` and
     `notes` are sentences of the recipe; `error` is empty if all went well; `trace` is there if the
-    error is a bug; `is_passing` if it may be over in a while; `bad` are raw frames that could not
+    error is a bug; `is_passing` if it may be over in a while, `is_full` if then because nothing
+    can be written for now; `bad` are raw frames that could not
     be read, with the reason; `times` are the seconds of each step.
     """
 
@@ -85,6 +93,7 @@ class Outcome:
     error: str = ""
     lacks_calibration: bool = False
     is_passing: bool = False
+    is_full: bool = False
     trace: str = ""
     bad: Mapping[Path, str] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
@@ -121,6 +130,21 @@ def load() -> str:
     return __version__
 
 
+def remove_torn(root: Path, before: float) -> None:
+    """Remove what somebody began to write into an archive before a moment and did not finish.
+
+    Parameters
+    ----------
+    before
+        Seconds since 1970 by the clock of the file system. What is being written is younger than
+        its writer; nobody writes at a file for longer than minutes.
+    """
+    for path in root.glob("*/*/.*.part"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_ctime < before:
+                path.unlink()
+
+
 def _end_with_parent() -> None:
     from multiprocessing import connection, parent_process
 
@@ -130,17 +154,21 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-class _Stopwatch(logging.Handler):
+class Stopwatch(logging.Handler):
     """Seconds of each step, from the end of the one before; blocks tell when they are done."""
 
-    def __init__(self) -> None:
+    def __init__(self, told_in: Path | None = None) -> None:
         super().__init__()
+        self._told_in = told_in
         self.times: dict[str, float] = {}
         self._last, self._thread = time.perf_counter(), threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread:
             self.lap(record.getMessage())
+            if self._told_in is not None:
+                with contextlib.suppress(OSError):
+                    self._told_in.write_text(record.getMessage())
 
     def lap(self, step: str) -> None:
         """What went on until now was `step`."""
@@ -150,10 +178,10 @@ class _Stopwatch(logging.Handler):
 
 
 @contextlib.contextmanager
-def _timed() -> Iterator[_Stopwatch]:
+def _timed(told_in: Path | None) -> Iterator[Stopwatch]:
     from .history import STEPS_LOGGER
 
-    watch, logger = _Stopwatch(), logging.getLogger(STEPS_LOGGER)
+    watch, logger = Stopwatch(told_in), logging.getLogger(STEPS_LOGGER)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logger.addHandler(watch)
@@ -165,28 +193,30 @@ def _timed() -> Iterator[_Stopwatch]:
 
 def run(job: Job) -> Outcome:
     """Do one job; whatever goes wrong is told in the outcome."""
-    with _timed() as watch:
+    with _timed(job.told_in) as watch:
         outcome = _guarded(job, watch)
         watch.lap("rest")
         return replace(outcome, times=watch.times)
 
 
-def _guarded(job: Job, watch: _Stopwatch) -> Outcome:
+def _guarded(job: Job, watch: Stopwatch) -> Outcome:
     from .errors import CalibrationMissing, GoodmanError
 
     name = job.raws[0].name
     try:
-        return _make_master(job, watch) if job.task in ("bias", "flat") else _reduce(job, watch)
+        return _do(job, watch)
     except GoodmanError as error:
         return Outcome(
             error=str(error),
             lacks_calibration=isinstance(error, CalibrationMissing),
             is_passing=is_passing(error),
+            is_full=is_full(error),
         )
     except Exception as error:
         # The engine's guard: one bad frame must never stop the night.
         if is_passing(error):
-            return Outcome(error=f"{name} could not be reduced: {_said(error)}.", is_passing=True)
+            told = f"{name} could not be reduced: {_said(error)}."
+            return Outcome(error=told, is_passing=True, is_full=is_full(error))
         return Outcome(
             error=f"{name} could not be reduced: {type(error).__name__}: {error}",
             trace=traceback.format_exc(),
@@ -195,8 +225,17 @@ def _guarded(job: Job, watch: _Stopwatch) -> Outcome:
 
 def is_passing(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is the file system's and may be over in a while."""
+    return _has(error, _PASSING)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that nothing can be written on a disk for now."""
+    return _has(error, _FULL)
+
+
+def _has(error: BaseException | None, numbers: set[int]) -> bool:
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _PASSING:
+        if isinstance(error, OSError) and error.errno in numbers:
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -206,7 +245,15 @@ def _said(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _make_master(job: Job, watch: _Stopwatch) -> Outcome:
+def _do(job: Job, watch: Stopwatch) -> Outcome:
+    if job.sheet is not None:
+        from . import rework
+
+        return rework.make(job, watch)
+    return _make_master(job, watch) if job.task in ("bias", "flat") else _reduce(job, watch)
+
+
+def _make_master(job: Job, watch: Stopwatch) -> Outcome:
     from . import io, recipes
     from .errors import CalibrationMissing
 
@@ -218,8 +265,8 @@ def _make_master(job: Job, watch: _Stopwatch) -> Outcome:
         if job.task == "bias":
             master = recipes.make_master_bias(frames, settings)
         else:
-            bias = io.read_image(job.bias) if job.bias else None
-            master = recipes.make_master_flat(frames, bias, settings)
+            bias = [io.read_image(job.bias) if job.bias else None]
+            master = recipes.make_master_flat(frames, bias.pop(), settings)  # handed over, not kept
     except CalibrationMissing as reason:
         error = str(reason)
     n_read = len(job.raws) - len(bad)
@@ -233,12 +280,12 @@ def _make_master(job: Job, watch: _Stopwatch) -> Outcome:
         )
     if error:
         return Outcome(error=error, bad=bad)
-    master.header.update(_story(job, Outcome()))
-    _write_timed(watch, master.header, partial(io.write_image, master, job.target))
+    master.header.update(story(job, Outcome()))
+    write_timed(watch, master.header, partial(io.write_image, master, job.target))
     return Outcome(((job.target, 1),), bad=bad)
 
 
-def _write_timed(watch: _Stopwatch, header: Header, write: Callable[[], None]) -> None:
+def write_timed(watch: Stopwatch, header: Header, write: Callable[[], None]) -> None:
     """Write a product that tells how long its steps took."""
     from .history import record_times
 
@@ -266,7 +313,7 @@ def _readable(paths: Iterable[Path], bad: dict[Path, str]) -> Iterator[CCDData]:
         del frame
 
 
-def _reduce(job: Job, watch: _Stopwatch) -> Outcome:
+def _reduce(job: Job, watch: Stopwatch) -> Outcome:
     from . import io, lamps, recipes
 
     settings = recipes.ReductionSettings(**job.settings)
@@ -296,27 +343,27 @@ def _reduce(job: Job, watch: _Stopwatch) -> Outcome:
             flat=flat(),
             arcs=map(io.read_image, job.arcs),
             templates=templates,
-            borrowed=_borrowed(job.lender),
+            borrowed=borrowed_from(job.lender),
             settings=settings,
         )
     else:
         raise ValueError(f"no recipe is for the task {job.task!r}")
-    written = [(job.target / _apart(products.image_name, job.suffix), 2)]
+    written = [(job.target / apart(products.image_name, job.suffix), 2)]
     outcome = Outcome(skipped=products.skipped, notes=products.notes)
-    image, cards = products.image, times | _story(job, outcome)
+    image, cards = products.image, times | story(job, outcome)
     image.header.update(cards)
-    _write_timed(watch, image.header, partial(io.write_image, image, written[0][0]))
+    write_timed(watch, image.header, partial(io.write_image, image, written[0][0]))
     for spectrum in products.spectra:
-        path = job.target / _apart(spectrum.name, job.suffix)
+        path = job.target / apart(spectrum.name, job.suffix)
         table, linear = spectrum.table, spectrum.linear
         linear.header.update(cards)
         linear.header["GSP_PNAM"] = written[0][0].name
-        _write_timed(watch, linear.header, partial(io.write_spectrum, table, linear, path))
+        write_timed(watch, linear.header, partial(io.write_spectrum, table, linear, path))
         written.append((path, 4))
     return replace(outcome, products=tuple(written))
 
 
-def _borrowed(lender: Path | None) -> BorrowedSolution | None:
+def borrowed_from(lender: Path | None) -> BorrowedSolution | None:
     """The wavelengths of an earlier arc's spectrum; none if it is gone meanwhile."""
     from . import io
     from .arcs import BorrowedSolution
@@ -329,18 +376,20 @@ def _borrowed(lender: Path | None) -> BorrowedSolution | None:
     return None
 
 
-def _story(job: Job, outcome: Outcome) -> dict[str, tuple[Any, str]]:
+def story(job: Job, outcome: Outcome) -> dict[str, tuple[Any, str]]:
     """Cards that tell the archive's index what a product is."""
     message = outcome.message.encode("ascii", "replace").decode()
-    return {
+    cards = {
         "GSP_VRSN": (job.version, "version of this product"),
         "GSP_STAT": (outcome.state, "done, or provisional: made again when more is there"),
         "GSP_SKIP": (message, "what was skipped, and what to look at"),
         "GSP_PLAN": (job.plan, "what it was made of"),
     }
+    asked = {"GSP_NTBK": (job.notebook, "notebook that asked for it")} if job.notebook else {}
+    return cards | asked
 
 
-def _apart(name: str, suffix: str) -> str:
+def apart(name: str, suffix: str) -> str:
     return f"{name.removesuffix('.fits')}{suffix}.fits"
 
 

@@ -197,11 +197,16 @@ def test_simulate_writes_what_was_asked_for(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_info_says_what_a_frame_is_and_what_it_needs(night):
+def test_info_says_what_a_frame_is_and_what_it_needs(night, tmp_path):
     science = next(p for p in night.glob("*.fits") if "SPECTRUM" in str(p.read_bytes()[:30000]))
     done = run("info", science)
     assert done.returncode == 0, done.stderr
     assert "kind       spectrum (spectroscopy; OBSTYPE SPECTRUM" in done.stdout
+    assert "\narc: 1 chosen" in done.stdout
+    assert "2 of 10 biases for a master are there" in done.stdout
+    settings = tmp_path / "two.json"
+    settings.write_text('{"min_bias_files": 2, "min_flat_files": 2}')
+    done = run("info", science, "--settings", settings)
     for kind, n in (("bias", 2), ("flat", 2), ("arc", 1)):
         assert f"\n{kind}: {n} chosen" in done.stdout
 

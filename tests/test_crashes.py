@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 
 import pytest
 from astropy.io import fits
+from engines import Live, states
 
 from benchmarks.soak import (
     SETTINGS,
@@ -28,7 +30,8 @@ from benchmarks.soak import (
 from goodman_live.catalog import Archive
 from goodman_live.engine import Engine
 from goodman_live.errors import GoodmanError
-from goodman_live.patience import Again, PatientArchive
+from goodman_live.patience import Again, PatientArchive, Pause
+from goodman_live.queue_state import read
 from goodman_live.recipes import ReductionSettings
 from goodman_live.watch import files_below
 
@@ -47,41 +50,7 @@ def incoming(tmp_path):
     return folder
 
 
-class Live:
-    """An engine in a thread."""
-
-    def __init__(self, archive, incoming, pool, **options):
-        settings = ReductionSettings(**SETTINGS)
-        self.engine = Engine(archive, settings, pool, rebuild_seconds=0.2, **options)
-        self.stop, self.finished, self.error = threading.Event(), [], None
-        self._thread = threading.Thread(target=self._run, args=(incoming,))
-        self._thread.start()
-
-    def _run(self, incoming):
-        try:
-            for finished in self.engine.live(incoming, self.stop):
-                self.finished.append(finished)
-        except BaseException as error:
-            self.error = error
-
-    def wait_for(self, condition, seconds=90.0):
-        until = time.monotonic() + seconds
-        while not condition() and time.monotonic() < until and self.error is None:
-            time.sleep(0.05)
-        assert self.error is None, self.error
-        assert condition(), self.finished
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self._thread.join(60)
-        self.engine.close()
-
-
-def states(archive):
-    return {raw.row.file_name: raw.row.state for raw in archive.raw_frames()}
+live_with = partial(Live, settings=SETTINGS)
 
 
 def science_of(night):
@@ -114,7 +83,7 @@ def test_a_raw_frame_that_was_copied_and_not_indexed_is_found(night, pool, incom
         copied.parent.mkdir(parents=True)
         shutil.copy(night / copied.name, copied)
         shutil.copy(night / "0002_bias.fits", incoming)
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             live.wait_for(lambda: set(states(archive)) == {copied.name, "0002_bias.fits"})
 
 
@@ -122,7 +91,7 @@ def test_a_product_that_was_written_and_not_indexed_is_removed(night, pool, inco
     with closing(Archive(tmp_path / "archive")) as archive:
         name = science_of(night).name
         shutil.copy(night / name, incoming)
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             live.wait_for(lambda: states(archive).get(name) == "provisional")
         (raw,) = archive.raw_frames()
         product = archive.path(archive.children(raw.row.id)[-1])
@@ -131,7 +100,7 @@ def test_a_product_that_was_written_and_not_indexed_is_removed(night, pool, inco
             shutil.copy(product, other)
         fits.setval(others[1], "GSP_ONAM", value="0099_other.fits")
         archive.set_state(raw.row.id, "reducing")
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             live.wait_for(lambda: states(archive)[name] == "provisional")
         assert [other.exists() for other in others] == [False, True]
 
@@ -155,6 +124,7 @@ def small_disk(tmp_path):
 
 def quick_again(engine):
     engine._refused, engine._postponed = Again(0.3, 0.6), Again(0.3, 0.6)
+    engine._pause = Pause(0.3, 0.6)
 
 
 def test_a_full_disk_is_told_and_what_failed_is_done_when_there_is_space(
@@ -166,7 +136,7 @@ def test_a_full_disk_is_told_and_what_failed_is_done_when_there_is_space(
         with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
             while True:
                 stream.write(bytes(4096))
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             quick_again(live.engine)
             shutil.copy(night / name, incoming)
             live.wait_for(lambda: archive.n_frames() == 1)
@@ -175,12 +145,30 @@ def test_a_full_disk_is_told_and_what_failed_is_done_when_there_is_space(
             live.wait_for(lambda: states(archive).get(name) == "failed")
             (raw,) = archive.raw_frames()
             assert "No space left" in raw.row.message
+            live.wait_for(lambda: read(archive.root).state == "paused")
+            assert "No space left" in read(archive.root).reason
             filler.unlink()
             live.wait_for(lambda: states(archive)[name] == "provisional")
+            live.wait_for(lambda: read(archive.root).state == "running")
         products = archive.children(raw.row.id)
         for row in products:
             fits.open(archive.path(row), checksum=True).close()
         assert len(products) >= 2 and not list(archive.root.rglob("*.part"))
+
+
+def test_in_batch_a_full_disk_is_told_of_every_frame(night, pool, tmp_path, small_disk):
+    with (small_disk / "filler").open("wb", buffering=0) as stream, pytest.raises(OSError):
+        while True:
+            stream.write(bytes(4096))
+    archive = Archive(small_disk / "out", f"sqlite:///{tmp_path}/index.sqlite", by_night=False)
+    paths = files_below(night)[-4:]
+    with (
+        closing(archive),
+        Engine(archive, ReductionSettings(**SETTINGS), pool, rebuild_seconds=0) as engine,
+    ):
+        finished = list(engine.reduce(paths))
+    assert len(finished) == len(paths)
+    assert all(f.state == "failed" and "No space left" in f.message for f in finished)
 
 
 def test_a_file_system_that_is_read_only_is_told_in_one_sentence(night, small_disk, incoming):
@@ -194,13 +182,31 @@ def test_a_file_system_that_is_read_only_is_told_in_one_sentence(night, small_di
     assert "must be" in done.stderr and "write" in done.stderr
 
 
+def test_while_nothing_can_be_written_one_thing_is_tried_now_and_then():
+    now, pause = 0.0, None
+    pause = Pause(5.0, 15.0, clock=lambda: now)
+    assert pause.most(4) == 4
+    moments = []
+    pause.begin("No space left.")
+    while now < 60.0:
+        now += 1.0
+        if pause.most(4):
+            assert pause.most(4) == 1
+            moments.append(now)
+            pause.begin("No space left.")
+    assert moments == [5.0, 15.0, 30.0, 45.0, 60.0] and pause.reason == "No space left."
+    pause.end()
+    assert pause.most(4) == 4 and pause.reason == ""
+
+
 def test_errors_of_the_file_system_pass_and_others_do_not():
-    from goodman_live.work import is_passing
+    from goodman_live.work import is_full, is_passing
 
     full = OSError(errno.ENOSPC, "No space left on device")
     wrapped = ValueError("x")
     wrapped.__cause__ = full
-    assert is_passing(full) and is_passing(wrapped)
+    assert is_passing(full) and is_passing(wrapped) and is_full(wrapped)
+    assert is_passing(OSError(errno.EIO, "bad")) and not is_full(OSError(errno.EIO, "bad"))
     assert not is_passing(ValueError("x")) and not is_passing(OSError("corrupt"))
     assert not is_passing(FileNotFoundError(errno.ENOENT, "gone"))
 
@@ -249,12 +255,14 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
 
     monkeypatch.setattr(database, "_BUSY_SECONDS", 0.2)  # so that it is we who wait
     with closing(Archive(tmp_path / "archive")) as archive:
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             for path in files_below(night)[:3]:
                 shutil.copy(path, incoming)
             live.wait_for(lambda: len(states(archive)) == 3)
             thread = lock_for(archive.root / "archive.sqlite", 2.0)
             shutil.copy(science_of(night), incoming)
+            live.wait_for(lambda: read(archive.root).state == "paused")
+            assert "database does not answer" in read(archive.root).reason
             thread.join()
             live.wait_for(lambda: states(archive).get(science_of(night).name) == "provisional")
             live.wait_for(lambda: live.engine.n_to_do == 0)
@@ -265,7 +273,7 @@ def test_a_postgresql_server_that_restarts_costs_nothing(
     night, pool, incoming, tmp_path, postgresql_server
 ):
     with closing(Archive(tmp_path / "archive", postgresql_server.new_database())) as archive:
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             shutil.copy(night / "0001_bias.fits", incoming)
             live.wait_for(lambda: len(states(archive)) == 1)
             postgresql_server.stop()
@@ -302,7 +310,7 @@ def test_a_clock_that_steps_neither_stops_nor_spoils_a_night(
     real, step = time.time, [0.0]
     monkeypatch.setattr(time, "time", lambda: real() + step[0])
     with closing(Archive(tmp_path / "archive")) as archive:
-        with Live(archive, incoming, pool) as live:
+        with live_with(archive, incoming, pool) as live:
             for path, seconds in zip(files_below(night), [3600.0, -7200.0] * 6, strict=True):
                 step[0] = seconds
                 shutil.copy(path, incoming)

@@ -13,6 +13,7 @@ import time
 
 import pytest
 from astropy.io import fits
+from engines import KINDS, SETTINGS, Live, all_done, copy, science_of, spectra, states
 
 from goodman_live import io, work
 from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, Archive
@@ -25,9 +26,6 @@ from goodman_live.pool import WorkerPool
 from goodman_live.recipes import ReductionSettings
 from goodman_live.simulate import SetUp, write_night
 from goodman_live.watch import files_below
-
-SETTINGS = {"min_bias_files": 3, "min_flat_files": 3}
-KINDS = {"bias": "*_bias.fits", "flat": "*_quartz.fits", "arc": "*_comp.fits"}
 
 
 @pytest.fixture(scope="session")
@@ -51,71 +49,6 @@ def archive(tmp_path):
     archive = Archive(tmp_path / "archive")
     yield archive
     archive.close()
-
-
-def science_of(night):
-    return sorted(
-        p
-        for p in files_below(night)
-        if not any(p.match(k) for k in KINDS.values()) and "_acq" not in p.name
-    )
-
-
-def copy(night, pattern, into):
-    for path in sorted(night.glob(pattern)):
-        shutil.copy(path, into)
-
-
-class Live:
-    """An engine that runs in a thread, as the command runs it in the main one."""
-
-    def __init__(self, archive, incoming, pool, **options):
-        options = {"rebuild_seconds": 0.2} | options
-        settings = options.pop("settings", SETTINGS)
-        self.engine = Engine(archive, ReductionSettings(**settings), pool, **options)
-        self.stop, self.finished, self.error = threading.Event(), [], None
-        self._thread = threading.Thread(target=self._run, args=(incoming,))
-        self._thread.start()
-
-    def _run(self, incoming):
-        try:
-            for finished in self.engine.live(incoming, self.stop):
-                self.finished.append(finished)
-        except BaseException as error:
-            self.error = error
-
-    def wait_for(self, condition, seconds=60.0):
-        until = time.monotonic() + seconds
-        while not condition() and time.monotonic() < until and self.error is None:
-            time.sleep(0.02)
-        assert self.error is None, self.error
-        assert condition(), self.finished
-
-    def end(self):
-        self.stop.set()
-        self._thread.join(30)
-        self.engine.close()
-        assert self.error is None, self.error
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.end()
-
-
-def states(archive):
-    return {raw.row.file_name: raw.row.state for raw in archive.raw_frames()}
-
-
-def spectra(archive, name):
-    row = next(r for r in archive.frames(calibrations=None, limit=1000) if r.file_name == name)
-    return [c for c in archive.children(row.id) if c.data_type == CALIBRATED]
-
-
-def all_done(archive, n_frames):
-    found = states(archive)
-    return len(found) == n_frames and not {"new", "reducing"} & set(found.values())
 
 
 # Batch

@@ -11,6 +11,7 @@ import pytest
 
 from goodman_live.calibrations import SolvedArc
 from goodman_live.io import info_of
+from goodman_live.outlook import queue_of
 from goodman_live.planning import Frame, Group, Planner, task_of
 from goodman_live.recipes import ReductionSettings
 from goodman_live.simulate import SetUp, simulate_spectrum
@@ -310,7 +311,7 @@ def test_what_waits_is_counted_by_urgency(info):
     night.add("arc")
     night.add("spectrum", fresh=True)
     night.add("spectrum", 5)
-    waiting = {sort: n for sort, n in night.planner.waiting.items() if n}
+    waiting = {sort: n for sort, n in queue_of(night.planner, ()).waiting.items() if n}
     assert waiting == {"masters": 1, "science of now": 1, "arcs": 1, "science": 1}
 
 

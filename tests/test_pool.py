@@ -9,14 +9,9 @@ import time
 import pytest
 from jobs import complain, die, nothing, slowly
 
-from benchmarks.soak import SETTINGS, current_products, differences, make_night
 from goodman_live import pool as pool_module
-from goodman_live.catalog import Archive
-from goodman_live.engine import Engine
 from goodman_live.errors import GoodmanError
 from goodman_live.pool import ClusterPool, WorkerLost, WorkerPool
-from goodman_live.recipes import ReductionSettings
-from goodman_live.watch import files_below
 
 
 @pytest.fixture(scope="module")
@@ -126,28 +121,6 @@ def test_a_cluster_does_jobs_and_tells_what_goes_wrong(cluster_pool):
     assert first.result() != second.result(), "the same call twice is two jobs"
     with pytest.raises(ValueError, match="so it is"):
         cluster_pool.submit(complain, "so it is").result()
-
-
-@pytest.mark.filterwarnings("default")
-def test_a_night_on_a_cluster_gives_the_products_of_our_own_workers(cluster, tmp_path):
-    night = make_night(tmp_path / "night")
-    pools = {
-        "own": WorkerPool(2),
-        "cluster": ClusterPool(cluster.scheduler_address),
-    }
-    made = {}
-    for name, pool in pools.items():
-        archive = Archive(tmp_path / name, f"sqlite:///{tmp_path / name}.sqlite", by_night=False)
-        with (
-            pool,
-            Engine(archive, ReductionSettings(**SETTINGS), pool, rebuild_seconds=0) as engine,
-        ):
-            finished = list(engine.reduce(files_below(night)))
-        made[name] = current_products(archive)
-        archive.close()
-        assert {f.state for f in finished} == {"done"} and len(finished) == 8
-    assert differences(made["own"], made["cluster"]) == []
-    assert len([name for name in made["own"] if name.startswith("w")]) >= 4
 
 
 @pytest.mark.filterwarnings("default")

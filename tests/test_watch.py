@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+from goodman_live import watch as watch_module
 from goodman_live.errors import GoodmanError
 from goodman_live.simulate import SetUp, simulate_bias, write_raw
 from goodman_live.watch import files_below, watch_folder
@@ -241,13 +243,76 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
         next(watch_folder(tmp_path / "none", threading.Event()))
 
 
-def test_a_folder_that_goes_away_is_an_error(folder, frame):
+def test_a_folder_that_goes_away_is_waited_for_and_watched_anew(
+    folder, frame, watching, monkeypatch
+):
+    monkeypatch.setattr(watch_module, "_SURVEY_SECONDS", 1000.0)  # so that the kernel must tell
     shutil.copy(frame, folder / "a.fits")
-    arrivals = watch_folder(folder, threading.Event())
-    assert next(arrivals).path.name == "a.fits"
+    told = []
+    watch = watching(while_away=told.append)
+    watch.wait_for(1)
+    time.sleep(0.5)
     shutil.rmtree(folder)
-    with pytest.raises(GoodmanError, match="can no longer be watched"):
-        next(arrivals)
+    until = time.monotonic() + 5.0
+    while not told and time.monotonic() < until:
+        time.sleep(0.02)
+    assert told == [f"The folder {folder} is away; it is waited for."]
+    folder.mkdir()
+    shutil.copy(frame, folder / "b.fits")
+    watch.wait_for(2)
+    time.sleep(0.6)
+    shutil.copy(frame, folder / "c.fits")
+    watch.wait_for(3)
+    assert watch.names() == ["a.fits", "b.fits", "c.fits"] and told[1:] == [""]
+
+
+def test_another_folder_that_takes_the_place_of_the_first_is_watched(
+    folder, frame, watching, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watch_module, "_SURVEY_SECONDS", 1000.0)
+    watch, other = watching(), tmp_path / "other"
+    time.sleep(0.5)
+    shutil.copytree(folder, other)
+    folder.rename(tmp_path / "first")
+    other.rename(folder)
+    time.sleep(0.6)
+    shutil.copy(frame, folder / "a.fits")
+    watch.wait_for(1)
+
+
+def test_a_file_that_cannot_even_be_looked_at_harms_no_other(folder, frame, watching, monkeypatch):
+    real = os.lstat
+
+    def lstat(path, **options):
+        if str(path).endswith("locked.fits"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    stat = os.stat
+    monkeypatch.setattr(
+        os,
+        "stat",
+        lambda path, **o: lstat(path) if str(path).endswith("locked.fits") else stat(path, **o),
+    )
+    shutil.copy(frame, folder / "good.fits")
+    (folder / "locked.fits").write_bytes(b"")
+    watch = watching()
+    watch.wait_for(2)
+    time.sleep(0.6)
+    (problem,) = [arrival for arrival in watch.told if arrival.problem]
+    assert problem.is_passing and "Permission denied" in problem.problem
+    assert watch.names() == ["good.fits"] and len(watch.told) == 2
+
+
+def test_files_that_are_gone_are_forgotten(folder, frame):
+    known = watch_module._Known(60.0)
+    for name in ("a.fits", "b.fits"):
+        shutil.copy(frame, folder / name)
+        assert [arrival.path.name for arrival in known.look(folder / name)] == [name]
+    (folder / "a.fits").unlink()
+    known.forget_gone()
+    assert list(known.told) == [folder / "b.fits"]
 
 
 def test_files_are_listed_by_name_without_hidden_folders(folder, frame):

@@ -124,7 +124,7 @@ def cut_frame(ccd: CCDData, section: tuple[slice, slice]) -> CCDData:
         header[keyword] = value
     uncertainty = None
     if ccd.uncertainty is not None:
-        uncertainty = StdDevUncertainty(ccd.uncertainty.array[section].copy())
+        uncertainty = StdDevUncertainty(ccd.uncertainty.array[section])  # copies
     cut = CCDData(ccd.data[section].copy(), uncertainty=uncertainty, unit=ccd.unit, header=header)
     return cut if ccd.flags is None else with_quality(cut, ccd.flags[section])
 
@@ -166,7 +166,7 @@ def subtract_bias(ccd: CCDData, bias: CCDData) -> CCDData:
     section = match_section(ccd, bias, "bias")
     result = CCDData(
         ccd.data - bias.data[section],
-        uncertainty=StdDevUncertainty(bias.uncertainty.array[section].copy()),
+        uncertainty=StdDevUncertainty(bias.uncertainty.array[section]),  # copies
         unit=ccd.unit,
         header=ccd.header.copy(),
     )
@@ -195,6 +195,7 @@ def correct_gain(ccd: CCDData) -> CCDData:
     if ccd.uncertainty is not None:
         noise = ccd.uncertainty.array * np.float32(gain)
         variance += np.square(noise, out=noise)
+        del noise  # a plane of a large frame takes 30 MB
     cards = {
         "BUNIT": "electron",
         "GSP_GAIN": (gain, "gain applied [electron/adu]"),
@@ -202,5 +203,6 @@ def correct_gain(ccd: CCDData) -> CCDData:
     }
     record_step(header, "correct_gain", cards=cards)
     error = np.sqrt(variance, out=variance)
-    result = CCDData(data, uncertainty=StdDevUncertainty(error), unit=u.electron, header=header)
+    uncertainty = StdDevUncertainty(error, copy=False)
+    result = CCDData(data, uncertainty=uncertainty, unit=u.electron, header=header)
     return with_quality(result, quality_of(ccd))

@@ -29,6 +29,7 @@ DEAD_RESPONSE = 0.5  # of the pixels beside it
 UNLIT_LEVEL = 0.2  # of the lit rows' light in the same columns
 DARK_COLUMN = 0.02  # of the light in bright columns
 ROWS_AT_ONCE = 100
+COLUMNS_AT_ONCE = 256
 NEIGHBOURS = 16  # columns whose median a pixel is compared with
 
 
@@ -37,11 +38,13 @@ class CombineSettings(Settings):
 
     group = "Calibrations"
     combine_method = param.Selector(
+        label="Combination of frames",
         default="mean",
         objects=["mean", "median"],
         doc="The mean of the values near the median, or the median (noisier by up to a quarter).",
     )
     combine_clip = param.Number(
+        label="Combination: clipping [sigma]",
         default=4.0,
         bounds=(2.0, 20.0),
         doc="Values farther than this many sigma from the median are left out of a master.",
@@ -53,7 +56,10 @@ class BiasSettings(CombineSettings):
 
     ignore_bias = param.Boolean(default=False, doc="Reduce without a master bias.")
     min_bias_files = param.Integer(
-        default=10, bounds=(2, 1000), doc="Smallest number of bias frames that make a master."
+        label="Minimum number of bias",
+        default=10,
+        bounds=(2, 1000),
+        doc="Smallest number of bias frames that make a master.",
     )
 
 
@@ -109,7 +115,7 @@ def combine_bias(frames: Iterable[CCDData], settings: BiasSettings | None = None
         "GSP_NHOT": (int(hot.sum()), "pixels that deviate or are noisy"),
     }
     record_step(header, "combine_bias", settings=settings, cards=cards)
-    uncertainty = StdDevUncertainty(made.error)
+    uncertainty = StdDevUncertainty(made.error, copy=False)
     result = CCDData(made.data, uncertainty=uncertainty, unit=u.adu, header=header)
     return with_quality(result, inputs.quality)
 
@@ -119,6 +125,7 @@ class SaturationSettings(Settings):
 
     group = "General"
     saturation_threshold = param.Number(
+        label="Saturation threshold [% of pixels]",
         default=1.0,
         bounds=(0.0, 100.0),
         doc="A flat with more than this percentage of saturated pixels is left out.",
@@ -131,7 +138,10 @@ class FlatSettings(CombineSettings, SaturationSettings):
     group = "Calibrations"
     ignore_flats = param.Boolean(default=False, doc="Reduce without a master flat.")
     min_flat_files = param.Integer(
-        default=10, bounds=(1, 1000), doc="Smallest number of flat frames that make a master."
+        label="Minimum number of flats",
+        default=10,
+        bounds=(1, 1000),
+        doc="Smallest number of flat frames that make a master.",
     )
 
 
@@ -166,8 +176,9 @@ def combine_flats(frames: Iterable[CCDData], settings: FlatSettings | None = Non
                 continue
             inputs.add(frame)
             levels.append(level)
-            relative += np.square(frame.uncertainty.array / np.float32(level))
-            del frame  # or two are in memory while the next one is made
+            part = frame.uncertainty.array / np.float32(level)
+            relative += np.square(part, out=part)
+            del frame, part  # or two are in memory while the next one is made
         if not levels:
             raise CalibrationMissing(
                 f"A master flat needs exposures with light and at most "
@@ -185,7 +196,7 @@ def combine_flats(frames: Iterable[CCDData], settings: FlatSettings | None = Non
     header = inputs.header()
     cards = {"GSP_NREJ": (n_left_out, "flats left out: saturated or dark")}
     record_step(header, "combine_flats", settings=settings, cards=cards)
-    uncertainty = StdDevUncertainty(made.error)
+    uncertainty = StdDevUncertainty(made.error, copy=False)
     result = CCDData(made.data, uncertainty=uncertainty, unit=u.electron, header=header)
     return with_quality(result, inputs.quality)
 
@@ -231,16 +242,18 @@ def normalize_flat(flat: CCDData, settings: NormalizationSettings | None = None)
         settings.flat_normalization,
         settings.flat_normalization_order,
     )
+    del odd
     faint = (smooth <= DARK_COLUMN * np.percentile(smooth, 90)) & ~dead
     weak |= faint & lit_rows[:, None]
     unlit |= faint & ~lit_rows[:, None]
     blind = unlit | dead | weak
-    smooth = np.where(blind, np.float32(1.0), smooth)
-    response = np.where(blind, np.float32(1.0), flat.data / smooth)
-    error = np.hypot(flat.uncertainty.array / smooth, response * doubt)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where it is blind
+        response = flat.data / smooth
+        error = flat.uncertainty.array / smooth
+    response[blind], error[blind] = 1.0, 0.0
+    np.hypot(error, response * doubt, out=error)
     error[blind] = 0.0
-    usual = np.percentile(response[~blind], [15.865, 84.135]) if not blind.all() else [1.0, 1.0]
-    error[weak] = (usual[1] - usual[0]) / 2
+    error[weak] = _half_spread(response[~blind])
     header = flat.header.copy()
     cards = {
         "GSP_NORM": settings.flat_normalization,
@@ -250,7 +263,7 @@ def normalize_flat(flat: CCDData, settings: NormalizationSettings | None = None)
     record_step(header, "normalize_flat", settings=settings, cards=cards)
     result = CCDData(
         response,
-        uncertainty=StdDevUncertainty(error),
+        uncertainty=StdDevUncertainty(error, copy=False),
         unit=u.dimensionless_unscaled,
         header=header,
     )
@@ -325,6 +338,14 @@ class _Inputs:
         return header
 
 
+def _half_spread(values: np.ndarray) -> float:
+    """Half of the range that two thirds of some values, which are reordered, lie in."""
+    if not values.size:
+        return 0.0
+    low, high = np.percentile(values, [15.865, 84.135], overwrite_input=True)
+    return (high - low) / 2
+
+
 def _sample(data: np.ndarray) -> np.ndarray:
     """Some pixels, the same ones of every frame of a shape."""
     return data.ravel()[:: max(1, data.size // SAMPLE_PIXELS)].copy()
@@ -384,13 +405,14 @@ def _defects(flat: CCDData) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         by_column = np.percentile(beside, 90)
         faint_lamp = np.zeros(flat.shape[1], dtype=bool)
     else:
-        by_column = np.median(beside[lit_rows], axis=0)
+        by_column = np.median(beside[lit_rows], axis=0, overwrite_input=True)
         faint_lamp = by_column < DARK_COLUMN * np.percentile(by_column, 90)
     weak = faint_lamp & lit_rows[:, None]
     unlit = (beside < UNLIT_LEVEL * by_column) | faint_lamp
     unlit |= beside < 5 * flat.uncertainty.array
     unlit &= ~weak
-    dead = (flat.data < DEAD_RESPONSE * beside) & ~unlit & ~weak
+    beside *= DEAD_RESPONSE
+    dead = (flat.data < beside) & ~unlit & ~weak
     return unlit, dead, weak, lit_rows
 
 
@@ -410,7 +432,8 @@ def _smooth_shape(
         return mean.astype(np.float32), np.zeros((1, 1), dtype=np.float32)
     if method == "simple":
         data = np.full((1, data.shape[1]), np.nan)
-        data[0, columns] = np.nanmedian(lit[:, columns], axis=0)
+        for places in np.array_split(np.flatnonzero(columns), 1 + columns.sum() // COLUMNS_AT_ONCE):
+            data[0, places] = np.nanmedian(lit[:, places], axis=0)
     return _fit_rows(data, columns, min(order, int(columns.sum()) // 4))
 
 

@@ -33,6 +33,7 @@ def add_info(commands) -> None:
         metavar="DIR",
         help="folder to look for calibrations in (default: that of the file)",
     )
+    _add_settings(parser)
 
 
 def add_why(commands) -> None:
@@ -71,6 +72,10 @@ def _add_where_to_look(parser: argparse.ArgumentParser, night_help: str) -> None
     add_database_option(parser)
     if night_help:
         parser.add_argument("--night", type=Path, metavar="DIR", help=night_help)
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", type=Path, metavar="FILE.json", help="reduction settings that differ"
     )
@@ -85,7 +90,8 @@ def _info(options: argparse.Namespace) -> int:
 
     info = io.read_info(path)
     _say_what_it_is(info)
-    choices = reasons.explain(info, _infos_below(folder, path))
+    minimum = reasons.least_frames(read_settings(options.settings))
+    choices = reasons.explain(info, _infos_below(folder, path), minimum)
     if not choices:
         say("\nIt needs no calibration.")
     for choice in choices:
