@@ -80,6 +80,7 @@ TABLE: dict[str, frozenset[Role]] = {
     "read events": _SIGNED_IN,
     "read logs": _STAFF,
     "send mail": _STAFF,
+    "cancel job": _STAFF,
 }
 
 

@@ -40,6 +40,8 @@ reduce spectrum of mine           y    y   y    y       .      s     s
 reduce master                     y    y   n    n       n      s     s
 delete product of mine            y    y   y    y       .      s     s
 delete master                     y    y   n    n       n      s     s
+restore product of mine           y    y   y    y       .      s     s
+restore master                    y    y   n    n       n      s     s
 comment spectrum of mine          y    y   y    y       .      s     s
 comment bias of mine              y    y   y    y       y      s     s
 read comments of mine             y    y   y    y       .      s     s
@@ -56,6 +58,7 @@ add collaborator                  y    y   y    n       .      s     s
 remove collaborator               y    y   y    n       .      s     s
 see settings of mine              y    y   y    y       .      s     s
 edit settings of mine             y    y   y    y       .      s     s
+see site settings                 y    y   n    n       n      s     s
 edit site settings                y    y   n    n       n      s     s
 list users                        y    y   n    n       n      s     s
 see member                        y    y   .    y       .      s     s

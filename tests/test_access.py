@@ -80,6 +80,16 @@ class Door:
     def delete_master(self):
         self.files.delete_product(self.world.add_master().id)
 
+    def restore_product_of_mine(self):
+        row = self.world.add_product(self.world.files["spectrum of mine"])
+        self.world.archive.delete_product(row.id)
+        assert self.files.restore_product(row.id).id == row.id
+
+    def restore_master(self):
+        row = self.world.add_master()
+        self.world.archive.delete_product(row.id)
+        self.files.restore_product(row.id)
+
     def assign_(self, thing):
         raw = self.world.files[thing]
         try:
@@ -139,6 +149,10 @@ class Door:
 
     def edit_settings_of_mine(self):
         self.people.save_settings(MINE, {"ignore_flats": True})
+
+    def see_site_settings(self):
+        self.people.settings(None)
+        self.people.history_of_settings(None)
 
     def edit_site_settings(self):
         self.people.save_settings(None, {})
@@ -227,7 +241,7 @@ def test_everybody_may_do_what_the_cases_say_and_nothing_else(world, who):
 def test_absent_and_forbidden_are_told_in_the_same_words(world):
     files = Door(world, "stranger").files
     number = world.files["spectrum of mine"].id
-    asks = [files.file, files.children, files.runs, files.delete_product]
+    asks = [files.file, files.children, files.runs, files.delete_product, files.restore_product]
     asks += [lambda number: files.path(replace(world.files["master"], id=number))]
     for ask in asks:
         with pytest.raises(NotFound) as forbidden:
@@ -293,25 +307,28 @@ def test_events_tell_of_just_the_files_that_can_be_opened(world, who):
     door = Door(world, who)
     mine = seen_one_by_one(world, door)
     there = {row.id: row for row in world.archive.files(Filter(), limit=10_000)}
+    deleted = {row.id: row for row in world.archive.removed()}
     for event in door.files.events_since(0, 100_000):
         if event.file_id in there:
             assert event.file_id in mine
+        elif event.file_id in deleted:
+            assert door.files.may("see file", deleted[event.file_id])
         else:
             assert who == "root" or event.proposal in (MINE if who != "stranger" else OTHERS)
     told = {event.file_id for event in door.files.events_since(0, 100_000)}
     assert mine <= told
 
 
-def test_an_event_of_a_deleted_file_is_not_told_to_who_sees_its_successor(world):
+def test_an_event_of_a_file_that_is_no_more_is_not_told_to_who_sees_its_successor(world):
     raw = world.files["spectrum of others"]
     secret = world.add_product(raw)
-    world.archive.delete_product(secret)
+    world.archive.forget_product(secret)
     successor = world.add_product(world.files["spectrum of mine"])
     if world.archive.database.dialect.name == "sqlite":
         assert successor.id == secret.id  # numbers are given again
     texts = [event.text for event in Door(world, "pi").files.events_since(0, 100_000)]
     assert secret.file_name not in " ".join(texts)
-    world.archive.delete_product(successor)
+    world.archive.forget_product(successor)
 
 
 def test_who_follows_hears_of_own_files_and_no_longer_after_leaving(world):

@@ -28,13 +28,32 @@ LAYERS = (
         "lamps",
         "watch",
         "planning",
+        "plans",
+        "shelves",
+        "outlook",
         "replay",
         "versions",
         "work",
+        "rework",
         "pool",
+        "queue_state",
         "benchmark",
+        "sandbox",
     ),
-    ("engine", "patience", "latency", "api", "client", "hub", "widgets", "dashboard"),
+    (
+        "engine",
+        "findings",
+        "intake",
+        "recovery",
+        "patience",
+        "latency",
+        "answers",
+        "api",
+        "client",
+        "hub",
+        "widgets",
+        "dashboard",
+    ),
     ("cli",),
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -101,3 +120,13 @@ def test_help_loads_no_numbers():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_client_loads_no_database_and_no_files():
+    heavy = ("sqlalchemy", "alembic", "scipy", "astropy", "pandas", "argon2", "fastapi", "bokeh")
+    code = (
+        "import json, sys, goodman_live.client\n"
+        f"print(json.dumps([name for name in {heavy!r} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

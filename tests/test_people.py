@@ -645,7 +645,7 @@ def test_comments_are_edited_and_taken_back_and_go_with_their_file(people, ana, 
     told = archive.events_since(since)
     assert [(e.type, e.file_id, e.text) for e in told] == [("comment", raw.id, "")] * 4
     people.add_comment(product.id, ana.id, "Gone soon.")
-    archive.delete_product(product)
+    archive.forget_product(product)
     assert people.comments(product.id) == []
 
 
@@ -826,3 +826,30 @@ def test_secrets_are_in_no_table(people, ana):
     assert key not in text and secret not in text and GOOD not in text
     assert {len(row.digest) for row in content_of(people)["tokens"]} == {64}
     assert TOKENS.c.digest.name == LINKS.c.digest.name
+
+
+# The owner of a computer on which nobody signs in
+
+
+def test_the_owner_is_made_once_and_cannot_sign_in(people):
+    owner = people.owner()
+    assert people.owner() == owner and owner.is_superuser and owner.is_staff
+    assert not people.has_password(owner.id)
+    for password in ("", owner.username, "password"):
+        with pytest.raises(SignInRefused):
+            people.sign_in(owner.username, password)
+
+
+def test_somebody_of_the_owners_name_does_not_become_the_owner(people):
+    import getpass
+
+    other = people.add_user("other@soar.org", username=getpass.getuser())
+    owner = people.owner()
+    assert owner.id != other.id and owner.username.startswith(other.username)
+    assert not people.user(other.id).is_superuser
+
+
+def test_the_owners_key_holds_for_as_long_as_somebody_is_at_work(people):
+    with people.owners_key() as key, people.owners_key() as another:
+        assert people.user_of_key(key) == people.user_of_key(another) == people.owner().id
+    assert people.user_of_key(key) is None and people.user_of_key(another) is None

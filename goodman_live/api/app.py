@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..catalog import Archive
 from ..errors import Forbidden, GoodmanError, NotFound, SignInNeeded
 from ..people.attempts import TooManyAttempts
 from ..people.people import People
-from . import contents, events, files, members, proposals, reductions, rows
+from . import contents, events, files, members, nights, passwords, proposals, reductions, rows
 from .caller import Service, service_of
 from .feed import Feed, TooManyStreams
 from .guard import Guard
@@ -59,6 +60,17 @@ _STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
     (TooManyStreams, 429),
     (files.NeverDone, 409),
 )
+_PARTS = (
+    contents,
+    reductions,
+    files,
+    rows,
+    events,
+    nights,
+    proposals,
+    members,
+    passwords,
+)
 _log = logging.getLogger("goodman_live")
 
 
@@ -93,7 +105,7 @@ def make_app(
     router = APIRouter(prefix=prefix)
     router.get("/", tags=["api"], summary="What answers here")(_status)
     # Of two that match an address the first one answers: files/header/ before files/NUMBER/.
-    for part in (contents, reductions, files, rows, events, proposals, members):
+    for part in _PARTS:
         router.include_router(part.router)
     app.include_router(router)
     _add_documentation(app, prefix)
@@ -111,6 +123,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     # More threads than cores can feed only get into each other's way.
     anyio.to_thread.current_default_thread_limiter().total_tokens = 4 * (os.cpu_count() or 1) + 4
+    reader = threading.Thread(target=_read_names, args=(service.archive,))
+    reader.start()
     service.jobs.start()
     service.feed.start()
     try:
@@ -118,6 +132,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         service.feed.stop()
         service.jobs.close()
+        reader.join()
+
+
+def _read_names(archive: Archive) -> None:
+    """Of a million files this takes some seconds; a database that is away is asked again later."""
+    with contextlib.suppress(sa.exc.OperationalError):
+        archive.read_names()
 
 
 def _status(request: Request) -> Status:

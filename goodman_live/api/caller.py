@@ -1,7 +1,8 @@
-"""Who calls, by the key in the header `Authorization`; nothing else is looked at."""
+"""Who calls, by the key in the header `Authorization`; of browsers at a hub, in a cookie."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,13 +11,15 @@ from fastapi.security import APIKeyHeader
 
 from ..access import Viewer
 from ..catalog import Archive
-from ..errors import SignInNeeded
+from ..errors import NotFound, SignInNeeded
 from ..people.doors import ArchiveFor, PeopleFor
 from ..people.people import People
 from .feed import Feed
 from .jobs import Jobs
 
 SCHEMES = ("token", "bearer")
+# With a cookie nothing is changed, and no page of another site asks: no such page has a key.
+_READING, _OUR_SITE = ("GET", "HEAD"), ("same-origin", "none")
 _LONGEST_KEY = 500
 _header = APIKeyHeader(
     name="Authorization",
@@ -26,15 +29,37 @@ _header = APIKeyHeader(
 )
 
 
+def _nobody(key: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Service:
-    """All that answers are made of."""
+    """All that answers are made of.
+
+    `name_of` tells whose user name a key of a hub stands for; `cookie` is the name of the cookie
+    in which browsers that signed in there keep one, '' for none.
+    """
 
     archive: Archive
     people: People
     jobs: Jobs
     feed: Feed
     prefix: str
+    name_of: Callable[[str], str | None] = _nobody
+    cookie: str = ""
+
+    def user_of(self, key: str) -> int | None:
+        """Whose key it is, ours or a hub's; None if it does not hold."""
+        user_id = self.people.user_of_key(key.lower())
+        name = None if user_id is not None else self.name_of(key)
+        if name is None:
+            return user_id
+        try:
+            user = self.people.find_user(name)
+        except NotFound:
+            return None
+        return user.id if user.is_active and user.username == name else None
 
 
 @dataclass(frozen=True)
@@ -79,7 +104,7 @@ def caller_with(service: Service, header: str | None, address: str = "") -> Call
     key = key_in(header or "")
     if not key:
         raise SignInNeeded("Send your key: the header Authorization must be 'Token KEY'.")
-    user_id = service.people.user_of_key(key.lower())
+    user_id = service.user_of(key)
     if user_id is None:
         raise SignInNeeded("The key must be one that holds: this one was revoked or never was.")
     archive, people = service.archive, service.people
@@ -90,7 +115,14 @@ def caller_with(service: Service, header: str | None, address: str = "") -> Call
 def _caller(request: Request, header: Annotated[str | None, Depends(_header)]) -> Caller:
     service = service_of(request)
     address = str(request.base_url).rstrip("/") + service.prefix
-    return caller_with(service, header, address)
+    return caller_with(service, header or _of_cookie(request, service), address)
+
+
+def _of_cookie(request: Request, service: Service) -> str | None:
+    """What the header would say, if a page of ours asks to read something."""
+    key = request.cookies.get(service.cookie) if service.cookie else None
+    is_ours = request.headers.get("Sec-Fetch-Site", "none") in _OUR_SITE
+    return f"Token {key}" if key and is_ours and request.method in _READING else None
 
 
 Asker = Annotated[Caller, Depends(_caller)]

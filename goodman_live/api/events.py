@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from ..answers import LogEntry
+from ..catalog import Event
 from .caller import Asker, caller_with
 from .feed import EventStream
-from .models import EventList, LogLine
+from .models import EventList
 from .told import event_for
 
 router = APIRouter(tags=["events"])
 Since = Annotated[int | None, Query(ge=0, le=2**53, description="number of the last one known")]
-_NOTED = ("failure", "deleted", "assigned", "rebuilt")
+_LEVELS = ("info", "warning", "error")
+_LEVEL_OF = {
+    "failure": "error",
+    "deleted": "warning",
+    "restored": "warning",
+    "assigned": "warning",
+    "rebuilt": "warning",
+    "frame": "info",
+    "product": "info",
+    "state": "info",
+    "comment": "info",
+}
 _STREAM = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 
 
@@ -61,9 +74,24 @@ def events_list(
 
 
 @router.get("/logs/", tags=["logs"], summary="What went wrong or was changed, the newest first")
-def logs(asker: Asker, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[LogLine]:
-    """For staff: failures, deletions, assignments to proposals, rebuilt indices."""
+def logs(
+    asker: Asker,
+    level: Annotated[Literal[_LEVELS], Query(description="nothing less than that")] = "warning",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(ge=1, le=2**53, description="number of an entry")] = None,
+) -> list[LogEntry]:
+    """For staff: failures; what was deleted, restored, assigned or rebuilt; all that happened."""
     viewer = asker.archive.require("read logs")
-    told = [event_for(e, viewer) for e in asker.service.archive.newest_events(_NOTED, limit)]
+    noted = [
+        kind
+        for kind, its_level in _LEVEL_OF.items()
+        if _LEVELS.index(its_level) >= _LEVELS.index(level)
+    ]
+    found = asker.service.archive.newest_events(noted, limit, before)
+    return [_entry(event_for(event, viewer)) for event in found]
+
+
+def _entry(event: Event) -> LogEntry:
     names = ("id", "time", "type", "file_id", "proposal", "text")
-    return [LogLine(**{name: getattr(event, name) for name in names}) for event in told]
+    told = {name: getattr(event, name) for name in names}
+    return LogEntry(level=_LEVEL_OF[event.type], **told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -12,34 +13,33 @@ from starlette.concurrency import run_in_threadpool
 
 from .. import io, reasons
 from ..access import Viewer, may
+from ..answers import Choice, Judged, Why
 from ..calibrations import may_use
 from ..catalog import RAW, FileRow, Filter
 from ..errors import GoodmanError, NotFound, Refused
 from ..history import steps_of
-from ..metadata import FrameInfo
+from ..metadata import CALIBRATION_KINDS, FrameInfo
+from ..versions import LOOK_AROUND, raw_of
 from .bodies import body_as, described
 from .caller import Asker
-from .jobs import LOOK_AROUND, raw_of, settings_for
+from .jobs import settings_for
 from .models import (
     LARGEST_ID,
     AddFile,
     Assignment,
-    ChoiceOut,
+    Classified,
     CommentIn,
     CommentOut,
     FileObject,
     FilePage,
-    JudgedOut,
     OneFile,
     Paging,
     Which,
-    Why,
 )
 from .told import comment_out, file_objects, is_hidden
 
 router = APIRouter(tags=["files"])
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
-_COUNT_AT_MOST = 10_000  # where free text is searched
 
 
 class NeverDone(GoodmanError):
@@ -67,6 +67,7 @@ def filter_of(which: Which, viewer: Viewer) -> Filter:
         first_night=which.first_night,
         last_night=which.last_night,
         calibrations=which.calibrations,
+        hide_raw_calibrations=which.hide_raw_calibrations,
         current_only=which.current_only,
         text=which.search or which.object,
     )
@@ -87,7 +88,6 @@ def list_files(request: Request, asker: Asker, which: Annotated[Paging, Query()]
         order="oldest" if which.ordering == "date" else "newest",
         limit=which.page_size,
         offset=offset,
-        at_most=_COUNT_AT_MOST,
     )
     if not found.rows and which.page > 1:
         raise NotFound(f"There is no page {which.page}.")
@@ -154,6 +154,12 @@ def _delete(asker: Asker, file_id: int) -> None:
     asker.archive.delete_product(file_id)
 
 
+@router.post("/files/{file_id}/restore", summary="Bring a deleted product back")
+def restore(asker: Asker, file_id: Id) -> FileObject:
+    """By who may delete it."""
+    return _one(asker, asker.archive.restore_product(file_id))
+
+
 @router.get("/files/{file_id}/", summary="One file")
 def one_file(asker: Asker, file_id: Id) -> FileObject:
     return _one(asker, asker.archive.file(file_id))
@@ -176,15 +182,22 @@ def children(asker: Asker, file_id: Id, current_only: bool = False) -> list[File
 @router.post(
     "/files/reclassify/",
     summary="Read again what a raw frame is",
-    openapi_extra=described(OneFile),
+    openapi_extra=described(Classified),
 )
-def reclassify(asker: Asker, body: Annotated[OneFile, Depends(body_as(OneFile))]) -> FileObject:
-    """Decides from its header anew what kind of frame it is."""
+def reclassify(
+    asker: Asker, body: Annotated[Classified, Depends(body_as(Classified))]
+) -> FileObject:
+    """Says what kind of frame it is, or decides that from its header anew."""
     row = asker.archive.permitted("reduce file", body.file_id)
     if row.data_type != RAW:
         raise Refused(f"{row.file_name} must be a raw frame; products follow theirs.")
     path = asker.archive.path(row)
-    return _one(asker, asker.service.archive.add_raw(path, io.read_info(path)))
+    info = io.read_info(path)
+    if body.kind is not None:
+        if {body.kind, info.kind, row.kind} & set(CALIBRATION_KINDS):
+            asker.archive.require("reduce calibration")  # it becomes everybody's, or is no longer
+        info = replace(info, kind=body.kind)
+    return _one(asker, asker.service.archive.add_raw(path, info))
 
 
 @router.put("/files/{file_id}/proposal", summary="Give a raw frame to a proposal")
@@ -203,30 +216,33 @@ def why(asker: Asker, file_id: Id) -> Why:
     raw = raw_of(asker.service.archive, row)
     choices = _choices(asker, raw) if raw.data_type == RAW else []
     return Why(
-        file_id=row.id, file_name=row.file_name, made_of=_made_of(asker, row), choices=choices
+        file_id=row.id,
+        file_name=row.file_name,
+        made_of=tuple(_made_of(asker, row)),
+        choices=tuple(choices),
     )
 
 
-def _choices(asker: Asker, raw: FileRow) -> list[ChoiceOut]:
+def _choices(asker: Asker, raw: FileRow) -> list[Choice]:
     info = io.read_info(asker.archive.path(raw))
     others = _nearby(asker, raw)
     numbers = {id(other): row.id for row, other in others}
     minimum = reasons.least_frames(settings_for(asker.service.people, raw))
     found = reasons.explain(info, [other for _, other in others], minimum)
     return [
-        ChoiceOut(
+        Choice(
             kind=choice.kind,
-            judged=[_judged(each, numbers) for each in choice.judged],
+            judged=tuple(_judged(each, numbers) for each in choice.judged),
             missing=choice.missing,
         )
         for choice in found
     ]
 
 
-def _judged(each: reasons.Judged, numbers: dict[int, int]) -> JudgedOut:
-    return JudgedOut(
-        file_ids=[numbers[id(info)] for info in each.infos],
-        file_names=[info.file_name for info in each.infos],
+def _judged(each: reasons.Judged, numbers: dict[int, int]) -> Judged:
+    return Judged(
+        file_ids=tuple(numbers[id(info)] for info in each.infos),
+        file_names=tuple(info.file_name for info in each.infos),
         serves=each.serves,
         chosen=each.chosen,
         reason=each.reason,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..catalog import Event, FileRow, Run
 
+KINDS = ("bias", "flat", "arc", "spectrum", "image", "focus", "acquisition", "dark", "unknown")
 LARGEST_ID = 2**31 - 1
 LARGEST_PAGE = 500
 
@@ -31,7 +32,10 @@ FileId = Annotated[
     Field(ge=1, le=LARGEST_ID, description="number of a file"),
 ]
 Text = Annotated[str, Field(max_length=200), AfterValidator(_without_nul)]
+Secret = Annotated[str, Field(max_length=1000), AfterValidator(_without_nul)]
 LongText = Annotated[str, Field(max_length=30_000), AfterValidator(_without_nul)]
+Rows = Annotated[float, Field(ge=-5000, le=10_000, allow_inf_nan=False)]
+Notebook = Annotated[str, Field(max_length=60, pattern=r"^[ -~]*$")]
 Night = Annotated[str, Field(pattern=r"^\d{8}$", description="YYYYMMDD")]
 DataType = Literal["0", "1", "2", "3", "4", "5"]
 
@@ -143,6 +147,9 @@ class Which(Strict):
     first_night: Night | None = Field(None, description="YYYYMMDD, and those after it")
     last_night: Night | None = Field(None, description="YYYYMMDD, and those before it")
     calibrations: bool | None = Field(None, description="false: no bias and flat; true: these only")
+    hide_raw_calibrations: bool = Field(
+        False, description="no bias and flat frames; masters made of them stay"
+    )
     current_only: bool = Field(False, description="of products only the current version")
     search: Text = Field("", description="part of the file's or the object's name, in any case")
     object: Text = Field("", description="the same")
@@ -209,33 +216,6 @@ class SpectrumOut(BaseModel):
     mask: list[int]
 
 
-class JudgedOut(BaseModel):
-    """Calibration frames of one group: those of one master, or one arc."""
-
-    file_ids: list[int]
-    file_names: list[str]
-    serves: bool = Field(description="whether they may serve at all")
-    chosen: bool
-    reason: str = Field(description="why they were chosen, or why not")
-
-
-class ChoiceOut(BaseModel):
-    """What was looked at of one kind of calibration, the best first, and what is missing."""
-
-    kind: str
-    judged: list[JudgedOut]
-    missing: str
-
-
-class Why(BaseModel):
-    """Which calibrations a frame gets, and why not others."""
-
-    file_id: int
-    file_name: str
-    made_of: list[str] = Field(description="files named in the product's header")
-    choices: list[ChoiceOut]
-
-
 class AddFile(Strict):
     """A raw frame that lies in the archive already."""
 
@@ -246,6 +226,12 @@ class OneFile(Strict):
     """A file by its number."""
 
     file_id: FileId
+
+
+class Classified(OneFile):
+    """What kind of frame it is; without, what its header says."""
+
+    kind: Literal[KINDS] | None = None
 
 
 class Assignment(Strict):
@@ -265,6 +251,7 @@ class CommentOut(BaseModel):
 
     id: int
     file_id: int
+    author_id: int
     author: str
     text: str
     created: str
@@ -281,13 +268,53 @@ class ReduceFile(Strict):
     settings: dict[str, Any] = Field(
         default_factory=dict, description="settings that differ from those of the proposal"
     )
+    notebook: Notebook = Field("", description="name of the notebook that asks, for the header")
+
+
+class ExtractFile(ReduceFile):
+    """The same with objects of one's choice."""
+
+    moved: dict[Annotated[str, Field(pattern=r"^\d{1,2}$")], Rows] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="by how much objects that are found are moved [detector rows], by number",
+    )
+    added: list[Rows] = Field(
+        default_factory=list,
+        max_length=50,
+        description="objects not found: centres in the frame's middle column [detector rows]",
+    )
+    trace_of: FileId | None = Field(None, description="a spectrum whose trace they borrow")
+
+
+class ArcLine(Strict):
+    """A line of an arc, as somebody named it."""
+
+    column: float = Field(ge=-100, le=10_000, description="detector column")
+    wavelength: float = Field(ge=2000, le=20_000, description="in air [Angstrom]")
+    ion: Annotated[str, Field(max_length=20), AfterValidator(_without_nul)] = ""
 
 
 class CalibrateFile(ReduceFile):
-    """The same with arcs that somebody picks; without them the rules choose."""
+    """The same with arcs that somebody picks, or by lines that somebody named.
+
+    Without arcs, those of the frame's reduction serve. With lines, the file must be one spectrum;
+    all lines but these do not count.
+    """
 
     arc_file_ids: list[FileId] = Field(
         default_factory=list, max_length=10, description="arcs to use"
+    )
+    lines: list[ArcLine] | None = Field(None, max_length=200)
+    order: int = Field(3, ge=0, le=9, description="degree of the fit to these lines")
+    lamps: list[Annotated[str, Field(max_length=20), AfterValidator(_without_nul)]] = Field(
+        default_factory=list, max_length=10, description="lamps that they are of"
+    )
+    offset: float | None = Field(
+        None, ge=-5000, le=5000, description="of the camera [unbinned pixels]; by default found"
+    )
+    scale: float | None = Field(
+        None, ge=0.5, le=2, description="of the camera's focal length; by default found"
     )
 
 
@@ -330,13 +357,15 @@ class ReduceReply(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A reduction that somebody asked for: running, done, provisional or failed."""
+    """What somebody asked for: queued, running, done, provisional, failed or cancelled."""
 
     id: int
     url: str
     state: str
+    progress: str = Field(description="how far it is, in words")
     message: str
     task: str
+    wanted: str
     username: str
     file_id: int | None
     settings: dict[str, Any]
@@ -346,146 +375,7 @@ class JobOut(BaseModel):
     reply: ReduceReply | None
 
 
-# People
-
-
-class UserOut(BaseModel):
-    """Somebody who may sign in."""
-
-    id: int
-    username: str
-    last_login: str | None
-    first_name: str
-    last_name: str
-    email: str
-    is_staff: bool
-    is_active: bool
-    date_joined: str
-
-
-class Me(UserOut):
-    """Oneself."""
-
-    partner: str
-    is_superuser: bool
-    proposals: list[str]
-    preferences: dict[str, Any]
-
-
-class NewUser(Strict):
-    """Somebody to add; a link to choose a password is sent to them."""
-
-    email: Text
-    username: Text | None = None
-    first_name: Text | None = None
-    last_name: Text | None = None
-    partner: Text | None = None
-    is_staff: bool | None = None
-    is_superuser: bool | None = None
-
-
-class ChangedUser(Strict):
-    """What of a user to change."""
-
-    email: Text | None = None
-    username: Text | None = None
-    first_name: Text | None = None
-    last_name: Text | None = None
-    partner: Text | None = None
-    is_active: bool | None = None
-    is_staff: bool | None = None
-    is_superuser: bool | None = None
-
-
-class ProposalOut(BaseModel):
-    """A proposal, its PI and who works on it."""
-
-    id: int
-    soar_id: str
-    semester: str
-    title: str
-    abstract: str
-    user: UserOut | None
-    collaborators: list[UserOut]
-
-
-class NewProposal(Strict):
-    """A proposal to add."""
-
-    soar_id: Text | None = Field(None, description="by default the next one of the semester")
-    semester: Text | None = None
-    title: LongText | None = None
-    abstract: LongText | None = None
-    user: int | None = Field(None, ge=1, le=LARGEST_ID, description="number of the PI")
-
-
-class Collaboration(Strict):
-    """Whom to add to a proposal or to take out of it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    email: Text
-    action: Literal["add", "remove"]
-
-
-class SettingsOut(BaseModel):
-    """By what settings frames of a proposal are reduced, and what they may be."""
-
-    proposal: str
-    settings: dict[str, Any]
-    history: list[dict[str, Any]]
-    json_schema: dict[str, Any]
-
-
-class TokenIn(Strict):
-    """A token to add."""
-
-    label: Text = ""
-    days: float | None = Field(None, gt=0, le=3650, description="how long it holds")
-
-
-class TokenOut(BaseModel):
-    """A token; of its key only the beginning is known."""
-
-    id: int
-    user_id: int
-    prefix: str
-    label: str
-    created: str
-    last_used: str
-    expires: str
-    revoked: str
-
-
-class NewToken(TokenOut):
-    """A token just added; its key is not told again."""
-
-    key: str
-
-
-class MailIn(Strict):
-    """A notification to a user."""
-
-    to: Text = Field(description="user name or address of a user")
-    subject: Text
-    text: LongText
-
-
-class Sent(BaseModel):
-    """Who was written to."""
-
-    username: str
-
-
-class LogLine(BaseModel):
-    """Something that happened."""
-
-    id: int
-    time: str
-    type: str
-    file_id: int | None
-    proposal: str
-    text: str
+# What happens
 
 
 class EventList(BaseModel):

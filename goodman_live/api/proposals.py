@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Query, Request
 
-from ..errors import NotFound
-from ..people.schema import Proposal
+from ..errors import Forbidden, NotFound
+from ..people.entries import Proposal
 from ..recipes import ReductionSettings
 from .bodies import body_as, described
-from .caller import Asker
-from .models import Collaboration, NewProposal, ProposalOut, SettingsOut, given
+from .caller import Asker, Caller
+from .models import Text, given
+from .people_models import (
+    ChangedProposal,
+    Collaboration,
+    Collaborators,
+    NewProposal,
+    NextSoarId,
+    ProposalOut,
+    SettingsOut,
+)
 from .schema_of import schema_of
-from .told import proposal_out
+from .told import collaborators_out, proposal_out
 
 router = APIRouter(tags=["proposals"])
 Id = Annotated[str, Path(max_length=64, description="number or SOAR id of a proposal")]
@@ -37,9 +46,24 @@ def add_proposal(asker: Asker, body: NewProposal) -> ProposalOut:
     return proposal_out(asker.people.add_proposal(soar_id, pi=pi, **values))
 
 
+@router.get("/proposals/next/", summary="The SOAR id of the next proposal")
+def next_soar_id(asker: Asker, semester: Annotated[Text, Query()] = "") -> NextSoarId:
+    """For staff; of the present semester, if none is given."""
+    return NextSoarId(soar_id=asker.people.next_soar_id(semester))
+
+
 @router.get("/proposals/{proposal_id}/", summary="One proposal")
 def one_proposal(asker: Asker, proposal_id: Id) -> ProposalOut:
     return proposal_out(_named(asker, proposal_id))
+
+
+@router.patch("/proposals/{proposal_id}/", summary="Change a proposal")
+def change_proposal(asker: Asker, proposal_id: Id, body: ChangedProposal) -> ProposalOut:
+    """Title and abstract by the PI; semester, PI and SOAR id by staff."""
+    values = dict(given(body))
+    pi = values.pop("user", None)
+    soar_id = _named(asker, proposal_id).soar_id
+    return proposal_out(asker.people.change_proposal(soar_id, pi=pi, **values))
 
 
 def _named(asker: Asker, name: str) -> Proposal:
@@ -55,21 +79,30 @@ def _named(asker: Asker, name: str) -> Proposal:
     summary="Add a collaborator, or take one out",
     openapi_extra=described(Collaboration),
 )
-def change_collaborators(asker: Asker, proposal_id: Id, body: _COLLABORATION) -> ProposalOut:
+def change_collaborators(asker: Asker, proposal_id: Id, body: _COLLABORATION) -> Collaborators:
     """By the e-mail address; who has no account yet gets one, and an invitation."""
-    soar_id = _named(asker, proposal_id).soar_id
+    soar_id, added = _named(asker, proposal_id).soar_id, None
     if body.action == "add":
-        asker.people.add_collaborator(soar_id, body.email)
+        about = body.model_dump(exclude={"email", "action"}, exclude_none=True)
+        added = asker.people.add_collaborator(soar_id, body.email, **about)
     else:
         asker.people.remove_collaborator(soar_id, body.email)
-    return proposal_out(asker.people.proposal(soar_id))
+    return collaborators_out(asker.people.proposal(soar_id), added)
+
+
+def _change_as_of_old(
+    request: Request, asker: Asker, proposal_id: Id, body: _COLLABORATION
+) -> Collaborators:
+    if "authorization" not in request.headers:  # a page of a hub shows a cookie only
+        raise Forbidden("To change collaborators with a GET, send your key in the header.")
+    return change_collaborators(asker, proposal_id, body)
 
 
 # As the manual of the predecessor has it. It changes something though it is a GET, which is
 # safe only because a key in the header is asked for, which no page of others can send.
 router.add_api_route(
     "/proposals/collaborators/{proposal_id}/",
-    change_collaborators,
+    _change_as_of_old,
     methods=["GET"],
     include_in_schema=False,
 )
@@ -78,7 +111,10 @@ router.add_api_route(
 @router.get("/proposals/{proposal_id}/settings/", summary="Reduction settings of a proposal")
 def settings(asker: Asker, proposal_id: Id) -> SettingsOut:
     """The settings, who chose them when, and what they may be, as a JSON schema."""
-    soar_id = _named(asker, proposal_id).soar_id
+    return _settings(asker, _named(asker, proposal_id).soar_id)
+
+
+def _settings(asker: Caller, soar_id: str | None) -> SettingsOut:
     history = asker.people.history_of_settings(soar_id)
     return SettingsOut(
         proposal=soar_id,
@@ -91,5 +127,19 @@ def settings(asker: Asker, proposal_id: Id) -> SettingsOut:
 @router.post("/proposals/{proposal_id}/settings/", summary="Choose reduction settings")
 def save_settings(asker: Asker, proposal_id: Id, values: dict[str, Any]) -> SettingsOut:
     """Those that are left out are those of the site."""
-    asker.people.save_settings(_named(asker, proposal_id).soar_id, values)
-    return settings(asker, proposal_id)
+    soar_id = _named(asker, proposal_id).soar_id
+    asker.people.save_settings(soar_id, values)
+    return _settings(asker, soar_id)
+
+
+@router.get("/settings/", summary="Reduction settings of the site")
+def site_settings(asker: Asker) -> SettingsOut:
+    """For staff: by what all frames are reduced whose proposal does not say otherwise."""
+    return _settings(asker, None)
+
+
+@router.post("/settings/", summary="Choose reduction settings of the site")
+def save_site_settings(asker: Asker, values: dict[str, Any]) -> SettingsOut:
+    """For staff."""
+    asker.people.save_settings(None, values)
+    return _settings(asker, None)

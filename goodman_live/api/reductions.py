@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -11,16 +14,20 @@ from starlette.concurrency import run_in_threadpool
 
 from .. import __version__, io
 from ..access import may
-from ..catalog import CALIBRATED, MASTER, RAW, REDUCED, FileRow, Run
+from ..calibrations import may_use
+from ..catalog import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, FileRow, Run
 from ..errors import GoodmanError, NotFound, Refused
 from ..recipes import ReductionSettings
+from ..rework import NamedLines, Objects
+from ..versions import Order, raw_of
 from .bodies import body_as, described
 from .caller import Asker, Caller
-from .jobs import Order, asked_by, inputs_of, master_of, raw_of, settings_for, wanted_by
+from .jobs import asked_by, inputs_of, master_of, settings_for, wanted_by
 from .models import (
     LARGEST_ID,
     ApiResponse,
     CalibrateFile,
+    ExtractFile,
     JobOut,
     ReduceFile,
     ReduceReply,
@@ -45,6 +52,7 @@ _ANSWERS: dict[str, Any] = {
     "responses": {200: {"model": ReduceReply, "description": "the result, if waited for"}},
 }
 _REDUCE = Annotated[ReduceFile, Depends(body_as(ReduceFile))]
+_EXTRACT = Annotated[ExtractFile, Depends(body_as(ExtractFile))]
 _CALIBRATE = Annotated[CalibrateFile, Depends(body_as(CalibrateFile))]
 
 
@@ -62,22 +70,29 @@ async def reduce(asker: Asker, response: Response, body: _REDUCE, wait: Wait = N
 @router.post(
     "/files/spectrum/extract/",
     summary="Extract the spectra of a frame again",
-    openapi_extra=described(ReduceFile),
+    openapi_extra=described(ExtractFile),
     **_ANSWERS,
 )
-async def extract(asker: Asker, response: Response, body: _REDUCE, wait: Wait = None) -> Any:
-    """The frame is reduced from raw to spectrum; the result is its first spectrum."""
-    return await _do(asker, response, lambda: _frame_order(asker, body, "extract"), wait)
+async def extract(asker: Asker, response: Response, body: _EXTRACT, wait: Wait = None) -> Any:
+    """Of the reduced frame; of the raw one, if settings of earlier steps are other ones.
+
+    The objects found can be moved, others added, and the trace of another spectrum borrowed. The
+    result is the first spectrum.
+    """
+    return await _do(asker, response, lambda: _extraction_order(asker, body), wait)
 
 
 @router.post(
     "/files/spectrum/calibrate/wavelength/",
-    summary="Calibrate the spectra of a frame again, with arcs of one's choice",
+    summary="Calibrate the spectra of a frame again",
     openapi_extra=described(CalibrateFile),
     **_ANSWERS,
 )
 async def calibrate(asker: Asker, response: Response, body: _CALIBRATE, wait: Wait = None) -> Any:
-    """The frame is reduced from raw to spectrum; the result is its first spectrum."""
+    """With arcs of one's choice, or by the lines that somebody named; where the objects are stays.
+
+    The result is the first spectrum.
+    """
     return await _do(asker, response, lambda: _calibration_order(asker, body), wait)
 
 
@@ -92,10 +107,34 @@ async def remake(asker: Asker, response: Response, body: _REDUCE, wait: Wait = N
     return await _do(asker, response, lambda: _master_order(asker, body), wait)
 
 
+@router.get("/jobs/", summary="One's own jobs that are not over, the newest first")
+def jobs(asker: Asker) -> list[JobOut]:
+    return [_job_out(asker, _run(asker, n)) for n in _own_jobs(asker)]
+
+
+def _own_jobs(asker: Caller) -> list[int]:
+    return asker.service.jobs.open_of(asker.viewer().username)
+
+
 @router.get("/jobs/{job_id}", summary="What became of a job")
-def job(asker: Asker, job_id: Id) -> JobOut:
+async def job(asker: Asker, job_id: Id, wait: Wait = None) -> JobOut:
+    """At once, or when it is over if `wait` is given."""
+    run = await run_in_threadpool(_run, asker, job_id)
+    seconds = _seconds(wait)
+    if seconds:
+        await asker.service.jobs.wait(run.id, seconds)
+    return await run_in_threadpool(lambda: _job_out(asker, _run(asker, job_id)))
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Stop a job")
+def cancel(asker: Asker, job_id: Id) -> JobOut:
+    """By whoever asked for it, and staff; one that is over stays as it is."""
     run = _run(asker, job_id)
-    return _job_out(asker, run)
+    viewer = asker.viewer()
+    if asked_by(run) != viewer.username:
+        asker.archive.require("cancel job")
+    asker.service.jobs.cancel(run.id, viewer.username)
+    return _job_out(asker, _run(asker, job_id))
 
 
 # Orders
@@ -109,13 +148,54 @@ def _frame_order(asker: Caller, body: ReduceFile, wanted: str) -> Order:
     asker.archive.permitted("reduce file", raw.id)
     if raw.kind in ("bias", "flat"):
         raise Refused(f"{raw.file_name} is a {raw.kind}: it becomes part of a master.")
-    return Order(raw, wanted, _settings(asker, raw, body.settings), asker.viewer().username)
+    spectrum = row if row.data_type == CALIBRATED else None
+    return replace(_order(asker, raw, wanted, body), spectrum=spectrum)
+
+
+def _order(asker: Caller, row: FileRow, wanted: str, body: ReduceFile) -> Order:
+    """By the settings of the frame's proposal, with what was asked for in their place."""
+    chosen = settings_for(asker.service.people, row)
+    ReductionSettings.from_dict(chosen.to_dict() | body.settings)  # refuses what cannot be
+    by, notebook = asker.viewer().username, body.notebook
+    return Order(row, wanted, chosen, by, body.settings, notebook=notebook)
+
+
+def _extraction_order(asker: Caller, body: ExtractFile) -> Order:
+    order = _frame_order(asker, body, "extract")
+    lenders = () if body.trace_of is None else (_spectrum_path(asker, body.trace_of, order),)
+    moved = {int(number): rows for number, rows in body.moved.items()}
+    objects = Objects(moved, tuple(body.added), lenders)
+    return replace(order, objects=objects) if objects != Objects() else order
+
+
+def _spectrum_path(asker: Caller, file_id: int, order: Order) -> FilePath:
+    row = asker.archive.file(file_id)
+    _refuse_others(row, order)
+    if row.data_type not in (EXTRACTED, CALIBRATED):
+        raise Refused(f"{row.file_name} must be a spectrum for its trace to be borrowed.")
+    return asker.archive.path(row)
+
+
+def _refuse_others(row: FileRow, order: Order) -> None:
+    """The products tell what they were made of: nothing that only other people may know of."""
+    if not may_use(order.row.proposal, row.proposal):
+        raise Refused(f"{row.file_name} belongs to another proposal: it cannot be used here.")
 
 
 def _calibration_order(asker: Caller, body: CalibrateFile) -> Order:
     order = _frame_order(asker, body, "calibrate")
     arcs = tuple(_reduced_arc(asker, number) for number in body.arc_file_ids)
-    return Order(order.row, order.wanted, order.settings, order.by, arcs)
+    for arc in arcs:
+        _refuse_others(arc, order)
+    lines = None
+    if body.lines is not None:
+        names = ("column", "wavelength", "ion")
+        columns, wavelengths, ions = (
+            tuple(getattr(line, name) for line in body.lines) for name in names
+        )
+        camera = {"offset": body.offset, "scale": body.scale}
+        lines = NamedLines(columns, wavelengths, ions, body.order, tuple(body.lamps), **camera)
+    return replace(order, arcs=arcs, lines=lines)
 
 
 def _reduced_arc(asker: Caller, file_id: int) -> FileRow:
@@ -135,13 +215,7 @@ def _master_order(asker: Caller, body: ReduceFile) -> Order:
     row = asker.archive.permitted("reduce file", body.file_id)
     if row.data_type != MASTER:
         raise Refused(f"{row.file_name} must be a master.")
-    return Order(row, "master", _settings(asker, row, body.settings), asker.viewer().username)
-
-
-def _settings(asker: Caller, row: FileRow, changed: dict[str, Any]) -> ReductionSettings:
-    """Settings of the frame's proposal, with what was asked for in their place."""
-    chosen = settings_for(asker.service.people, row)
-    return ReductionSettings.from_dict(chosen.to_dict() | changed)
+    return _order(asker, row, "master", body)
 
 
 # Answers
@@ -167,7 +241,7 @@ def _seconds(wait: str | None) -> float:
         return 0.0 if wait != "" else LONGEST_WAIT_SECONDS
     if wait.lower() in ("true", "yes"):
         return LONGEST_WAIT_SECONDS
-    if not wait.isascii() or not wait.isdecimal():
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", wait, re.ASCII):
         raise Refused("wait must be a number of seconds, or true.")
     return min(float(wait), LONGEST_WAIT_SECONDS)
 
@@ -190,12 +264,15 @@ def _run(asker: Caller, job_id: int) -> Run:
 
 def _job_out(asker: Caller, run: Run) -> JobOut:
     made = asker.service.archive.made_by(run.id)
+    state, progress = asker.service.jobs.state_of(run)
     return JobOut(
         id=run.id,
         url=f"{asker.address}/jobs/{run.id}",
-        state=run.state,
+        state=state,
+        progress=progress,
         message=without_paths(run.message),
         task=run.task,
+        wanted=wanted_by(run),
         username=asked_by(run),
         file_id=run.file_id,
         settings=run.settings,
@@ -208,7 +285,7 @@ def _job_out(asker: Caller, run: Run) -> JobOut:
 
 def _reply(asker: Caller, run: Run, made: list[FileRow]) -> ReduceReply:
     """The answer of the predecessor of this API."""
-    error = without_paths(run.message) if run.state == "failed" else ""
+    error = without_paths(run.message) if run.state in ("failed", "cancelled") else ""
     result = _result_of(run, made)
     cards = _cards_of(asker, made[0]) if made else {}
     inputs = inputs_of(run)

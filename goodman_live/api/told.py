@@ -14,8 +14,17 @@ from ..access import Viewer, may
 from ..calibrations import NOBODYS
 from ..catalog import Archive, Event, FileRow, Run
 from ..metadata import CALIBRATION_KINDS
-from ..people.schema import Comment, Proposal, Token, User
-from .models import CommentOut, FileObject, ProposalOut, TokenOut, UserOut
+from ..people.entries import Added, Comment, Proposal, Token, User
+from .models import CommentOut, FileObject
+from .people_models import (
+    AddedCollaborator,
+    AddedUser,
+    Collaborators,
+    ProposalOut,
+    TokenOut,
+    UserDetail,
+    UserOut,
+)
 
 _PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")
 _TECHNIQUES = {"spectroscopy": "Spectroscopy", "imaging": "Imaging"}
@@ -122,6 +131,21 @@ def user_out(user: User) -> UserOut:
     return UserOut(**_user(user))
 
 
+def user_detail(user: User) -> UserDetail:
+    """A user as they see themselves, and staff sees them."""
+    return UserDetail(**_detail(user))
+
+
+def _detail(user: User) -> dict[str, Any]:
+    names = ("partner", "is_superuser", "invited", "password_changed")
+    return _user(user) | {name: getattr(user, name) for name in names}
+
+
+def added_user(added: Added) -> AddedUser:
+    """A user just added."""
+    return AddedUser(**_detail(added.user), problem=added.problem)
+
+
 def _user(user: User) -> dict[str, Any]:
     names = ("id", "username", "first_name", "last_name", "email", "is_staff", "is_active")
     values = {name: getattr(user, name) for name in names}
@@ -130,10 +154,10 @@ def _user(user: User) -> dict[str, Any]:
 
 def me_out(user: User, viewer: Viewer, preferences: Mapping[str, Any]) -> dict[str, Any]:
     """What somebody is told of themselves."""
-    return _user(user) | {
-        "partner": user.partner,
-        "is_superuser": user.is_superuser,
+    return _detail(user) | {
         "proposals": sorted(viewer.leads | viewer.joins),
+        "leads": sorted(viewer.leads),
+        "joins": sorted(viewer.joins),
         "preferences": dict(preferences),
     }
 
@@ -146,9 +170,20 @@ def proposal_out(proposal: Proposal) -> ProposalOut:
         semester=proposal.semester,
         title=proposal.title,
         abstract=proposal.abstract,
+        created=proposal.created,
         user=user_out(proposal.pi) if proposal.pi else None,
         collaborators=[user_out(member) for member in proposal.collaborators],
     )
+
+
+def collaborators_out(proposal: Proposal, added: Added | None) -> Collaborators:
+    """A proposal after somebody was added to it, or taken out if `added` is None."""
+    told = None
+    if added is not None:
+        told = AddedCollaborator(
+            user=user_out(added.user), is_new_user=added.is_new_user, problem=added.problem
+        )
+    return Collaborators(**proposal_out(proposal).model_dump(), added=told)
 
 
 def token_out(token: Token) -> TokenOut:
@@ -158,5 +193,5 @@ def token_out(token: Token) -> TokenOut:
 
 def comment_out(comment: Comment) -> CommentOut:
     """A comment."""
-    names = ("id", "file_id", "author", "text", "created", "edited")
+    names = ("id", "file_id", "author_id", "author", "text", "created", "edited")
     return CommentOut(**{name: getattr(comment, name) for name in names})

@@ -19,9 +19,8 @@ from ..catalog import MASTER, RAW, Archive, Event, FileRow, Filter, Page, Run
 from ..catalog import events as catalog_events
 from ..errors import Forbidden, NotFound, Refused, SignInNeeded
 from ..recipes import ReductionSettings
-from .people import Added, People
-from .schema import Comment, Proposal, SettingsChange, Token, User
-from .words import Preferences
+from .entries import Added, Comment, Preferences, Proposal, SettingsChange, Token, User
+from .people import People
 
 _OF_HIMSELF = ("first_name", "last_name", "email", "partner")
 _BY_STAFF = (*_OF_HIMSELF, "username", "is_active")
@@ -171,6 +170,18 @@ class ArchiveFor(Door):
     def delete_product(self, file_id: int) -> None:
         """Delete a product; GoodmanError if it is a raw frame."""
         self._archive.delete_product(self.permitted("delete file", file_id))
+
+    def restore_product(self, file_id: int) -> FileRow:
+        """Bring a deleted product back; NotFound if there is none that they may see."""
+        viewer = self._signed_in("see calibration")
+        try:
+            row = self._archive.removed_file(file_id)
+        except KeyError:
+            row = None
+        if row is None or not may(viewer, "see file", row):
+            raise NotFound(f"There is no deleted file {file_id}.")
+        self.require("delete file", row)
+        return self._archive.restore_product(file_id)
 
     def assign(self, file_id: int, soar_id: str) -> FileRow:
         """Give a raw frame, and all made of it, to a proposal."""
@@ -338,14 +349,14 @@ class PeopleFor(Door):
         self._permitted("change collaborators", soar_id)
         self._people.remove_collaborator(soar_id, email)
 
-    def settings(self, soar_id: str) -> ReductionSettings:
-        """By what settings frames of a proposal are reduced."""
-        self._permitted("see settings", soar_id)
+    def settings(self, soar_id: str | None) -> ReductionSettings:
+        """By what settings frames of a proposal are reduced, or, if None, those of none."""
+        self._may_see_settings(soar_id)
         return self._people.settings(soar_id)
 
-    def history_of_settings(self, soar_id: str) -> list[SettingsChange]:
+    def history_of_settings(self, soar_id: str | None) -> list[SettingsChange]:
         """Who chose which settings, and when."""
-        self._permitted("see settings", soar_id)
+        self._may_see_settings(soar_id)
         return self._people.history_of_settings(soar_id)
 
     def save_settings(self, soar_id: str | None, values: Mapping[str, Any]) -> SettingsChange:
@@ -355,6 +366,12 @@ class PeopleFor(Door):
         else:
             self._permitted("edit settings", soar_id)
         return self._people.save_settings(soar_id, values, self.viewer().username)
+
+    def _may_see_settings(self, soar_id: str | None) -> None:
+        if soar_id is None:
+            self.require("edit site settings")
+        else:
+            self._permitted("see settings", soar_id)
 
     def _permitted(self, action: str, soar_id: str) -> Proposal:
         proposal = self.proposal(soar_id)

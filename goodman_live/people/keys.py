@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from ..errors import NotFound, Refused
-from .schema import LINKS, TOKEN_COLUMNS, TOKENS, USERS, Token
+from .entries import Token
+from .schema import LINKS, TOKEN_COLUMNS, TOKENS, USERS
 from .users import checked_line
 
 N_SHOWN = 8

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -20,13 +21,17 @@ from ..mail import Mail, Mailer, MailError, mailer_from_environment
 from ..recipes import ReductionSettings
 from . import keys, proposals, users, words
 from .attempts import Limit
+from .entries import Added, Comment, Proposal, SettingsChange, Token, User
 from .passwords import Hasher, PasswordRefused, faults_of
-from .schema import USERS, Comment, Proposal, SettingsChange, Token, User
+from .schema import USERS
 
 SITE_VARIABLE = "GOODMAN_LIVE_SITE"
 INVITATION_DAYS, RESET_HOURS = 14, 2
+OWNER_ADDRESS, OWNERS_LABEL = "owner@localhost.localdomain", "this computer"
+FORGOTTEN_DAYS = 2
 _BY_NAME, _BY_ADDRESS = Limit("sign in", 5), Limit("sign in from", 20)
 _RESET_NAME, _RESET_ADDRESS = Limit("reset", 3), Limit("reset from", 10)
+_LINK_ADDRESS = Limit("link from", 20)
 _log = logging.getLogger(__name__)
 
 
@@ -35,15 +40,6 @@ class SignInRefused(GoodmanError):
 
     def __init__(self) -> None:
         super().__init__("The user name or the password is wrong.")
-
-
-@dataclass(frozen=True)
-class Added:
-    """A collaborator; `is_new_user` if nobody had the address before; why no mail went, if so."""
-
-    user: User
-    is_new_user: bool = False
-    problem: str = ""
 
 
 class People:
@@ -113,6 +109,38 @@ class People:
         """Change what is known of a user."""
         with writing(self.database) as connection:
             return users.change(connection, users.of_id(connection, user_id), values)
+
+    def owner(self) -> User:
+        """Whoever owns this computer, where nobody signs in: a superuser without a password.
+
+        Made when first asked for, with the name of the account that asks.
+        """
+        with writing(self.database) as connection:
+            found = users.find(connection, OWNER_ADDRESS)
+            if found is None:
+                values = {"username": users.free_username(connection, _login_name())}
+                values |= {"is_superuser": True}
+                found = users.add(connection, self.now(), OWNER_ADDRESS, values)
+            return found
+
+    @contextlib.contextmanager
+    def owners_key(self) -> Iterator[str]:
+        """A key of the owner that holds while this is at work."""
+        owner = self.owner()
+        self._revoke_forgotten(owner)
+        token, key = self.add_token(owner.id, OWNERS_LABEL)
+        try:
+            yield key
+        finally:
+            self.revoke_token(token.id)
+
+    def _revoke_forgotten(self, owner: User) -> None:
+        """Revoke keys of the owner that nobody could revoke, as the computer was switched off."""
+        latest = iso(self.clock() - timedelta(days=FORGOTTEN_DAYS))
+        for token in self.tokens(owner.id):
+            is_old = max(token.created, token.last_used) < latest
+            if token.label == OWNERS_LABEL and not token.revoked and is_old:
+                self.revoke_token(token.id)
 
     def user(self, user_id: int) -> User:
         """A user; NotFound if there is none."""
@@ -294,6 +322,11 @@ class People:
     def link_address(self, secret: str) -> str:
         """Where a link leads; the secret is in the part that browsers send to nobody."""
         return f"{self.site}/password#{secret}"
+
+    def count_link(self, address: str) -> None:
+        """Count an attempt at a link; TooManyAttempts if it comes too early."""
+        with writing(self.database) as connection:
+            _LINK_ADDRESS.count(connection, address, self.clock())
 
     def user_of_link(self, secret: str) -> User:
         """Whose link it is; LinkRefused if it does not hold."""
@@ -480,6 +513,14 @@ class People:
         """Change some preferences."""
         with writing(self.database) as connection:
             return words.save_preferences(connection, user_id, values)
+
+
+def _login_name() -> str:
+    """Name of the account under which this runs; 'owner' of one without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "owner"
 
 
 def _kept_password(connection: sa.Connection, user: User | None) -> str:

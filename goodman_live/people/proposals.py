@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from ..errors import NotFound, Refused
 from ..metadata import night_of
-from .schema import MEMBERSHIPS, PROPOSALS, USER_COLUMNS, USERS, Proposal, User
+from .entries import Proposal, User
+from .schema import MEMBERSHIPS, PROPOSALS, USER_COLUMNS, USERS
 from .users import checked_line
 
 LONGEST_TITLE, LONGEST_ABSTRACT = 500, 20_000

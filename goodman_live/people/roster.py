@@ -22,8 +22,9 @@ from ..catalog.database import writing
 from ..errors import GoodmanError, NotFound, Refused
 from ..mail import MailError
 from . import proposals, users
+from .entries import Proposal, User
 from .people import People
-from .schema import USERS, Proposal, User
+from .schema import USERS
 
 NEEDED = ("soar_id", "pi_email")
 COLUMNS = (

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from ..errors import NotFound, Refused
 from ..mail import is_address, one_line
-from .schema import LINKS, USER_COLUMNS, USERS, User
+from .entries import PARTNERS, User
+from .schema import LINKS, USER_COLUMNS, USERS
 
-PARTNERS = ("NOIRLAB", "BRAZIL", "CHILE", "MSU", "UNC", "OTHER")
 LONGEST_NAME = 150
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
 
@@ -30,7 +30,8 @@ def add(connection: sa.Connection, now: str, email: str, values: Mapping[str, An
     if find(connection, email) is not None:
         raise Refused(f"There is a user with the address {email} already.")
     values = checked(values)
-    username = values.pop("username", "") or _free_username(connection, email)
+    local = email.partition("@")[0].partition("+")[0]
+    username = values.pop("username", "") or free_username(connection, local)
     if find(connection, username) is not None:
         raise Refused(f"There is a user {username} already.")
     row = {"partner": "OTHER"} | values | {"email": email, "username": username, "created": now}
@@ -145,10 +146,9 @@ def _checked_partner(partner: str) -> str:
     return partner.strip().upper()
 
 
-def _free_username(connection: sa.Connection, email: str) -> str:
-    """A user name that nobody has, from an address."""
-    local = email.partition("@")[0].partition("+")[0]
-    name = re.sub(r"[^a-z0-9._-]", "", local)[:26].strip("._-") or "user"
+def free_username(connection: sa.Connection, wanted: str) -> str:
+    """A user name that nobody has, like the one wanted: a name, or the local part of an address."""
+    name = re.sub(r"[^a-z0-9._-]", "", wanted.lower())[:26].strip("._-") or "user"
     like = USERS.c.username.startswith(name, autoescape=True)
     taken = set(connection.execute(sa.select(USERS.c.username).where(like)).scalars())
     number, found = 1, name

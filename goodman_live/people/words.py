@@ -5,36 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import param
 import sqlalchemy as sa
 
 from ..catalog import events, rows
 from ..errors import NotFound, Refused
 from ..recipes import ReductionSettings
-from ..settings import Settings
+from .entries import Comment, Preferences, SettingsChange
 from .proposals import checked_text
-from .schema import COMMENTS, PROPOSALS, SETTINGS, USERS, Comment, SettingsChange
+from .schema import COMMENTS, PROPOSALS, SETTINGS, USERS
 
 LONGEST_COMMENT = 10_000
-
-
-class Preferences(Settings):
-    """How somebody likes the pages to look."""
-
-    group = "Visual options"
-    theme = param.Selector(default="dark", objects=["dark", "light"], doc="Colours of the pages.")
-    colour_map = param.Selector(
-        default="gray",
-        objects=["gray", "gray reversed", "viridis", "inferno", "cividis"],
-        doc="Colours of images.",
-    )
-    show_saturated = param.Boolean(default=True, doc="Mark saturated pixels.")
-    show_title = param.Boolean(default=True, doc="Write a title above plots.")
-    plots = param.Selector(
-        default="interactive",
-        objects=["interactive", "static"],
-        doc="Plots to zoom in, or pictures, which load faster.",
-    )
 
 
 # Reduction settings

@@ -98,10 +98,10 @@ def site(reduced_night):
 
 
 @contextlib.contextmanager
-def copied(reduced_night: Path, root: Path):
-    """A server of a copy of the archive, in which anything may be done."""
+def copied(reduced_night: Path, root: Path, url: str | None = None):
+    """A server of a copy of the archive, its index at a URL if given; anything may be done."""
     shutil.copytree(reduced_night, root, ignore=shutil.ignore_patterns("archive.sqlite*", "mail"))
-    with contextlib.closing(Archive(root)) as archive:
+    with contextlib.closing(Archive(root, url)) as archive:
         list(index_archive(archive))
         people = People(archive.database, FolderMailer(root / "mail"), hasher=Hasher(**CHEAP))
         site = peopled(archive, people)

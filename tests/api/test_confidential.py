@@ -10,6 +10,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 
 import httpx
 import pytest
@@ -51,6 +52,8 @@ def addresses(site) -> list[str]:
     names = {
         "proposal_id": [OTHERS, MINE, 1, 2, 3],
         "column": ["proposal", "kind", "night", "slit"],
+        "night": ["20260315", "20260314"],
+        "job_id": range(1, site.archive.runs(limit=1)[0].id + 2),
     }
     found = []
     for path, methods in schema["paths"].items():
@@ -83,6 +86,84 @@ def test_no_address_tells_a_member_of_another_proposal_anything(site, secrets):
     told = b"".join(stranger.get(f"{site.address}{address}").content for address in tried)
     missing = [secret for secret in secrets[:4] if secret not in told]
     assert missing == [], "the secrets must be there for who may see them, or this proves nothing"
+
+
+BODIES = {
+    "file_id": lambda site, row: row.id,
+    "arc_file_ids": lambda site, row: [row.id],
+    "trace_of": lambda site, row: row.id,
+    "full_path": lambda site, row: f"{row.folder}/{row.file_name}",
+    "proposal_id": lambda site, row: OTHERS,
+    "soar_id": lambda site, row: OTHERS,
+    "text": lambda site, row: "Let me see.",
+    "email": lambda site, row: "member@soar.org",
+    "action": lambda site, row: "add",
+    "title": lambda site, row: "Mine now",
+    "to": lambda site, row: "stranger",
+    "subject": lambda site, row: "Hello",
+    "name": lambda site, row: "stranger",
+    "secret": lambda site, row: "0" * 43,
+    "password": lambda site, row: "a window over Tololo",
+    "old": lambda site, row: "a guess",
+    "new": lambda site, row: "a window over Tololo",
+    "values": lambda site, row: {},
+    "kind": lambda site, row: "arc",
+    "label": lambda site, row: "test",
+    "settings": lambda site, row: {},
+}
+SEALED = {"days", "notebook", "moved", "added", "lines", "order", "lamps", "offset", "scale"}
+OF_PEOPLE = {
+    "username", "first_name", "last_name", "partner", "is_staff", "is_superuser", "is_active",
+    "semester", "abstract", "user", "new_soar_id",
+}  # fmt: skip
+
+
+def requests_that_change(site) -> list[tuple[str, str, dict]]:
+    """Every request of the schema that is no GET, made of the others' files and proposal."""
+    schema = site.client("root").get("openapi.json").json()
+    secret = site.secret_rows()
+    people = [site.users[who].id for who in ("stranger", "staff")]
+    names = {"file_id": [row.id for row in secret], "proposal_id": [OTHERS], "user_id": people}
+    names |= {"job_id": [run.id for run in site.archive.runs(limit=5)]}
+    names |= {"comment_id": [1, 2, 3], "token_id": [1, 2, 3]}
+    found = []
+    for path, methods in schema["paths"].items():
+        wanted = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+        for method in set(methods) - {"get", "head"}:
+            fields = _fields(schema, methods[method])
+            unknown = fields - set(BODIES) - SEALED - OF_PEOPLE
+            assert not unknown, f"say in BODIES what {method} {path} is sent as {unknown}"
+            for values in itertools.product(*(names[name] for name in wanted)):
+                address = path.format(**dict(zip(wanted, values, strict=True)))
+                for row in secret[:3]:
+                    body = {name: BODIES[name](site, row) for name in fields & set(BODIES)}
+                    found.append((method, address, body))
+    return found
+
+
+def _fields(schema: dict, operation: dict) -> set[str]:
+    content = operation.get("requestBody", {}).get("content", {})
+    body = content.get("application/json", {}).get("schema", {})
+    if "$ref" in body:
+        body = schema["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    return set(body.get("properties", ()))
+
+
+def test_no_request_that_changes_anything_reaches_or_tells_of_others(site, secrets):
+    """Not by the answer and not by what is different afterwards."""
+    member, before = site.client("member"), [site.archive.file(r.id) for r in site.secret_rows()]
+    proposal = site.people.proposal(OTHERS)
+    tried = requests_that_change(site)
+    assert {"post", "put", "patch", "delete"} <= {method for method, _, _ in tried}
+    for method, address, body in tried:
+        answer = member.request(method, f"{site.address}{address}", json=body)
+        sent = json.dumps(body).encode()
+        holds_nothing(answer, [secret for secret in secrets if secret not in sent])
+        if "settings" not in address and "proposals/" not in address:
+            continue
+        assert answer.status_code in (403, 404, 422), (method, address)
+    assert [site.archive.file(row.id) for row in before] == before
+    assert site.people.proposal(OTHERS) == proposal
 
 
 def test_what_is_forbidden_and_what_is_not_there_cannot_be_told_apart(site):
@@ -229,6 +310,38 @@ def test_addresses_that_climb_or_overflow_find_nothing(site, path):
         assert b"root:" not in text and b"def " not in text
     finally:
         connection.close()
+
+
+HOSTILE = (
+    "..%2f..", "%2e%2e%2f1", "..", "1%00", "%ff", "1;a=b", "%F0%9D%9F%99", "9" * 30,
+    "1%0d%0aX:%20y",
+    "%27%20OR%201=1--", "%5c..%5c", "1e3", "-1", "%252e%252e", "{file_id}", "%20",
+)  # fmt: skip
+
+
+def test_no_address_of_the_schema_breaks_on_hostile_parts(site):
+    """Sent as they are: no client tidies them up."""
+    import http.client
+
+    schema = site.client("root").get("openapi.json").json()
+    host = site.address.removeprefix("http://")
+    headers = {"Authorization": f"Token {site.keys['root']}", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection(host, timeout=30)
+    n_tried = 0
+    for path, methods in schema["paths"].items():
+        if "{" not in path:
+            continue
+        for part in HOSTILE:
+            address = re.sub(r"\{[^}]*\}", lambda _, part=part: part, path)
+            for method in methods:
+                connection.request(method.upper(), address, body=b"{}", headers=headers)
+                answer = connection.getresponse()
+                text = answer.read()
+                assert answer.status < 500, (method, address, text)
+                assert b"root:" not in text and answer.getheader("X") is None
+                n_tried += 1
+    connection.close()
+    assert n_tried > 200
 
 
 def test_too_large_a_body_is_refused_also_if_it_does_not_say_so(site):

@@ -40,7 +40,7 @@ def test_a_script_in_the_manner_of_the_old_manual_runs_unchanged(site):
     files, told = the_script(site.address, site.keys["pi"], proposal.id, email)
     assert files["count"] == len(files["results"]) >= 9
     assert {file["data_type"] for file in files["results"]} == {"0"}
-    assert list(told) == [
+    assert list(told)[:7] == [
         "id", "soar_id", "semester", "title", "abstract", "user", "collaborators",
     ]  # fmt: skip
     assert (told["id"], told["soar_id"], told["user"]["username"]) == (proposal.id, MINE, "pi")
