@@ -17,7 +17,7 @@ STRETCHES = {
     "asinh": lambda t: np.arcsinh(10 * t) / np.arcsinh(10),
     "log": lambda t: np.log1p(1000 * t) / np.log1p(1000),
 }
-LIMITS = ("zscale", "99.5 %", "min-max")
+LIMITS = ("zscale", "99.9 %", "99.5 %", "98 %", "90 %", "min-max")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class ShownImage:
     Attributes
     ----------
     values
-        Block means, shape ``(n_rows, n_columns)``, float32; NaN where no pixel is finite.
+        Block means, shape ``(n_rows, n_columns)``, float32, NaN where no pixel is finite; or the
+        highest mark of each block, uint8.
     left, bottom, width, height
         Where they lie, in pixels of the full image; pixel 0 spans -0.5 to 0.5.
     """
@@ -55,8 +56,33 @@ def resample(
     rows = _block_edges(y_range, image.shape[0], n_rows)
     part = image[rows[0] : rows[-1], columns[0] : columns[-1]]
     values = _block_means(part, rows - rows[0], columns - columns[0])
+    return _placed(values.astype(np.float32), rows, columns)
+
+
+def resample_marks(
+    marks: np.ndarray,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    n_columns: int,
+    n_rows: int,
+) -> ShownImage:
+    """Reduce the part of an array of small numbers in view to the highest of each block (uint8).
+
+    So no marked pixel is lost, however many share one on the screen. Blocks are those of
+    `resample`.
+    """
+    columns = _block_edges(x_range, marks.shape[1], n_columns)
+    rows = _block_edges(y_range, marks.shape[0], n_rows)
+    part = marks[rows[0] : rows[-1], columns[0] : columns[-1]]
+    if part.size and part.shape != (rows.size - 1, columns.size - 1):
+        part = np.maximum.reduceat(part, columns[:-1] - columns[0], axis=1)
+        part = np.maximum.reduceat(part, rows[:-1] - rows[0], axis=0)
+    return _placed(part.astype(np.uint8), rows, columns)
+
+
+def _placed(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> ShownImage:
     return ShownImage(
-        values.astype(np.float32),
+        values,
         left=columns[0] - 0.5,
         bottom=rows[0] - 0.5,
         width=float(columns[-1] - columns[0]),
@@ -101,7 +127,8 @@ def limits_of(image: np.ndarray, rule: str) -> tuple[float, float]:
     elif rule == "min-max":
         low, high = np.nanmin(image), np.nanmax(image)
     else:
-        low, high = np.percentile(sample, [0.25, 99.75])
+        outside = (100 - float(rule.removesuffix("%"))) / 2
+        low, high = np.percentile(sample, [outside, 100 - outside])
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
 
 

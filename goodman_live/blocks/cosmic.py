@@ -54,15 +54,20 @@ class CosmicSettings(Settings):
         doc="Method of cosmic ray rejection; 'default' is dcr.",
     )
     dcr_threshold = param.Number(
+        label="DCR threshold",
         default=0.0,
         bounds=(0.0, 50.0),
         doc="Width of the gap beyond which dcr sees hits [standard deviations]; "
         "0 takes what suits camera and binning.",
     )
     cosmic_sigma = param.Number(
-        default=5.0, bounds=(2.0, 50.0), doc="Laplacian significance of a hit [sigma]."
+        label="L.A.Cosmic: sigma",
+        default=5.0,
+        bounds=(2.0, 50.0),
+        doc="Laplacian significance of a hit [sigma].",
     )
     cosmic_object_limit = param.Number(
+        label="L.A.Cosmic: object limit",
         default=5.0,
         bounds=(0.1, 100.0),
         doc="Contrast with the fine structure that tells a hit from a sharp line or star.",

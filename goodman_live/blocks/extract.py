@@ -21,13 +21,12 @@ from ..history import record_step
 from ..instruments import Geometry
 from ..quality import BAD, Quality, flag, quality_of
 from ..settings import Settings
+from .background import FEWEST, Background, fit_background
 from .optimal import Noise, expected_flux, fit_profile, fit_wings, optimal_sum, plain_sum
 from .trace import Trace
 
-FEWEST = 4  # pixels that a background is fitted to
+Limits = tuple[float, float]
 WIDER = 2.5  # times an object's width: what is wider can be its background
-CLIP = 4.0  # [sigma]
-HELD = 1e30  # in a normal matrix: this term is zero
 
 
 class ExtractionSettings(Settings):
@@ -42,6 +41,11 @@ class ExtractionSettings(Settings):
     extraction_width = param.Number(
         default=2.5, bounds=(0.5, 20.0), doc="Width of the aperture [FWHM of the object]."
     )
+    extraction_offset = param.Number(
+        default=0.0,
+        bounds=(-10.0, 10.0),
+        doc="How far the middle of the aperture lies above the centre of the object [FWHM].",
+    )
     background_distance = param.Number(
         default=3.0,
         bounds=(0.5, 50.0),
@@ -50,48 +54,21 @@ class ExtractionSettings(Settings):
     background_width = param.Number(
         default=4.0, bounds=(0.5, 100.0), doc="Width of each background zone [FWHM]."
     )
+    background_distance_above = param.Number(
+        default=0.0,
+        bounds=(0.0, 50.0),
+        label="Background distance, above",
+        doc="Distance of the zone above the object, where it differs [FWHM]; 0: as below.",
+    )
+    background_width_above = param.Number(
+        default=0.0,
+        bounds=(0.0, 100.0),
+        label="Background width, above",
+        doc="Width of the zone above the object, where it differs [FWHM]; 0: as below.",
+    )
     background_order = param.Integer(
         default=1, bounds=(0, 2), doc="Degree of the background along the slit."
     )
-
-
-@dataclass(frozen=True)
-class Background:
-    """Polynomial in the distance from the trace, one per column.
-
-    `coefficients` (n_terms, n_columns) [electron / pixel^n], their `covariance`
-    (n_columns, n_terms, n_terms), and the pixels it was fitted to (n_rows, n_columns).
-    """
-
-    coefficients: np.ndarray
-    covariance: np.ndarray
-    pixels: np.ndarray
-
-    @property
-    def usable(self) -> np.ndarray:
-        """Columns (n_columns,) with enough pixels."""
-        return self.pixels.sum(axis=0) >= FEWEST
-
-    def without(self, wings: np.ndarray, offset: np.ndarray) -> Background:
-        """The background that would have been found without `wings` (n_rows, n_columns)."""
-        order = len(self.coefficients) - 1
-        excess, _ = _least_squares(wings, offset, self.pixels, order)
-        return replace(self, coefficients=self.coefficients - excess)
-
-    def at(self, offset: np.ndarray) -> np.ndarray:
-        """Sky at distances from the trace (n_rows, n_columns) [electron]."""
-        sky = np.zeros(offset.shape)
-        for coefficient in self.coefficients[::-1]:
-            sky *= offset
-            sky += coefficient[None, :]
-        return sky
-
-    def variance_in(self, weights: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """Variance (n_columns,) that the error of the background adds to a weighted sum."""
-        moments = np.stack(
-            [(weights * offset**n).sum(axis=0) for n in range(len(self.coefficients))]
-        )
-        return np.einsum("ic,cij,jc->c", moments, self.covariance, moments)
 
 
 def extract_target(
@@ -141,7 +118,7 @@ def extract_target(
     dead = ~background.usable | ~core.inside | ~np.isfinite(summed.flux)
     header = ccd.header.copy()
     sides = [bool((zones & side).any()) for side in (band.offset < 0, band.offset > 0)]
-    limits = [limit * geometry.y_binning for limit in band.limits(others)]
+    limits = geometry.y_binning * np.array(band.limits(others))
     _record(header, trace, settings, limits, sides)
     return QTable(
         {
@@ -193,8 +170,10 @@ class _Band:
         n_rows, n_columns = ccd.shape
         fwhm = trace.fwhm / Geometry.from_cards(ccd.header).y_binning
         half_width = settings.extraction_width * fwhm / 2
-        reach = max(_zone_limits(fwhm, settings)[1], half_width)
-        row, offset = _rows_along(ccd, trace, reach, half_width)
+        shift = settings.extraction_offset * fwhm
+        edge = half_width + abs(shift)
+        reach = max(edge, *(outer for _, outer in _zone_limits(fwhm, settings)))
+        row, offset = _rows_along(ccd, trace, reach, edge)
         centre = trace.rows_in(ccd)
         on_frame = (row >= 0) & (row < n_rows)
         place = np.clip(row, 0, n_rows - 1), np.arange(n_columns)[None, :]
@@ -213,7 +192,7 @@ class _Band:
             good,
             quality,
             offset,
-            aperture_weights(offset, half_width),
+            aperture_weights(offset - shift, half_width),
             (centre > -0.5) & (centre < n_rows - 0.5),
         )
 
@@ -233,29 +212,30 @@ class _Band:
         """
         beneath = self.beneath(others)
         avoided = [other for other in others if other not in beneath]
-        inner, outer = self.limits(others)
-        zones = self._between(inner, outer, avoided)
+        limits = self.limits(others)
+        zones = self._between(limits, avoided)
         few = zones.sum(axis=0) < 2 * FEWEST
         if few.any():
-            closest = _closest(self.fwhm, self.settings)
-            zones[:, few] = self._between(closest, outer, avoided)[:, few]
+            near = zip(_closest(self.fwhm, self.settings), limits, strict=True)
+            wider = [(closest, outer) for closest, (_, outer) in near]
+            zones[:, few] = self._between(wider, avoided)[:, few]
         return zones
 
-    def limits(self, others: Sequence[Trace]) -> tuple[float, float]:
-        """Inner and outer edge of the background zones from the centre [pixels].
+    def limits(self, others: Sequence[Trace]) -> list[Limits]:
+        """Edges of the background zones below and above, from the centre [pixels].
 
         The zones are close to an object that lies upon another.
         """
-        inner, outer = _zone_limits(self.fwhm, self.settings)
+        limits = _zone_limits(self.fwhm, self.settings)
         if not self.beneath(others):
-            return inner, outer
-        closest = _closest(self.fwhm, self.settings)
-        return closest, max(inner, closest + FEWEST)
+            return limits
+        near = zip(_closest(self.fwhm, self.settings), limits, strict=True)
+        return [(closest, max(inner, closest + FEWEST)) for closest, (inner, _) in near]
 
     def beneath(self, others: Sequence[Trace]) -> list[Trace]:
         """Much wider objects that this one lies upon, as a supernova upon its galaxy."""
         centre = self.row[0] - self.offset[0]
-        reach = _zone_limits(self.fwhm, self.settings)[0] / self.fwhm
+        reach = _nearest(_zone_limits(self.fwhm, self.settings)) / self.fwhm
         binning = Geometry.from_cards(self.ccd.header).y_binning
         found = []
         for other in others:
@@ -265,12 +245,15 @@ class _Band:
                 found.append(other)
         return found
 
-    def _between(self, inner: float, outer: float, others: Sequence[Trace]) -> np.ndarray:
-        distance = np.abs(self.offset)
-        chosen = self.good & (distance > inner) & (distance < outer)
+    def _between(self, limits: Sequence[Limits], others: Sequence[Trace]) -> np.ndarray:
+        below, above = (
+            (side * self.offset > inner) & (side * self.offset < outer)
+            for side, (inner, outer) in zip((-1, 1), limits, strict=True)
+        )
+        chosen = self.good & (below | above)
         binning = Geometry.from_cards(self.ccd.header).y_binning
         for other in others:
-            away = inner * other.fwhm / binning / self.fwhm
+            away = _nearest(limits) * other.fwhm / binning / self.fwhm
             chosen &= np.abs(self.row - other.rows_in(self.ccd)[None, :]) > away
         return chosen
 
@@ -291,15 +274,29 @@ def _rows_along(
     return row, row - centre[None, :]
 
 
-def _closest(fwhm: float, settings: ExtractionSettings) -> float:
-    """Nearest that a background may come to the centre [pixels]."""
-    return (settings.extraction_width / 2 + 0.25) * fwhm
+def _closest(fwhm: float, settings: ExtractionSettings) -> Limits:
+    """Nearest that a background may come to the centre, below and above [pixels]."""
+    half, shift = settings.extraction_width / 2 + 0.25, settings.extraction_offset
+    return max(half - shift, 0.0) * fwhm, max(half + shift, 0.0) * fwhm
 
 
-def _zone_limits(fwhm: float, settings: ExtractionSettings) -> tuple[float, float]:
-    """Inner and outer edge of the background zones from the centre [pixels]."""
-    inner = max(settings.background_distance * fwhm, _closest(fwhm, settings))
-    return inner, inner + max(settings.background_width * fwhm, 4.0)
+def _zone_limits(fwhm: float, settings: ExtractionSettings) -> list[Limits]:
+    """Inner and outer edges of the background zones below and above, from the centre [pixels]."""
+    below = settings.background_distance, settings.background_width
+    above = (
+        settings.background_distance_above or below[0],
+        settings.background_width_above or below[1],
+    )
+    found = []
+    for closest, (distance, width) in zip(_closest(fwhm, settings), (below, above), strict=True):
+        inner = max(distance * fwhm, closest)
+        found.append((inner, inner + max(width * fwhm, 4.0)))
+    return found
+
+
+def _nearest(limits: Sequence[Limits]) -> float:
+    """Inner edge of the nearer zone."""
+    return min(inner for inner, _ in limits)
 
 
 def missing_background(header) -> list[str]:
@@ -385,86 +382,6 @@ def aperture_weights(offset: np.ndarray, half_width: float) -> np.ndarray:
     return np.clip(upper - lower, 0.0, 1.0)
 
 
-def fit_background(
-    data: np.ndarray, noise: Noise, offset: np.ndarray, use: np.ndarray, order: int
-) -> Background:
-    """Robust polynomial through the used pixels of every column.
-
-    All pixels of a column weigh the same, and are clipped by the noise of the fit, not by
-    their own: else low pixels would pull the sky down. A column that has pixels on one side of
-    the object only gets a constant; one with fewer than four is unusable and its background
-    zero.
-
-    Parameters
-    ----------
-    data, offset
-        Pixels [electron], and their distance from the trace [pixels] (n_rows, n_columns).
-    noise
-        Noise of the pixels as a function of their light.
-    use
-        True for pixels of the background zones (n_rows, n_columns).
-    order
-        Degree along the slit.
-    """
-    level = _column_median(data, use)
-    # A slope of the sky is no outlier yet.
-    reach = 5 * np.sqrt(noise.at(level[None, :])) + 0.2 * np.abs(level)
-    kept = _near(data - level[None, :], use, reach)
-    for _ in range(2):
-        first = Background(*_least_squares(data, offset, kept, order), kept)
-        sky = first.at(offset)
-        variance = noise.at(sky)
-        kept = _near(data - sky, use, CLIP * np.sqrt(variance))
-    coefficients, inverse = _least_squares(data, offset, kept, order)
-    typical = np.where(kept, variance, 0.0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
-    return Background(coefficients, inverse * typical[:, None, None], kept)
-
-
-def _near(misfit: np.ndarray, use: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Used pixels that are off by less than `limit`, or by no more than most of their column.
-
-    On the steep light of a galaxy all are off by more than noise.
-    """
-    misfit = np.abs(misfit)
-    return use & (misfit < np.maximum(limit, CLIP * _column_median(misfit, use)))
-
-
-def _column_median(data: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """Median (n_columns,) of the used pixels of each column, zero where there is none."""
-    count = use.sum(axis=0)
-    ordered = np.sort(np.where(use, data, np.inf), axis=0)
-    columns = np.arange(data.shape[1])
-    middle = (
-        ordered[np.maximum(count - 1, 0) // 2, columns] + ordered[count // 2 % len(data), columns]
-    )
-    return np.where(count > 0, middle / 2, 0.0)
-
-
-def _least_squares(
-    data: np.ndarray, offset: np.ndarray, use: np.ndarray, order: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (n_terms, n_columns), and the inverse normal matrices (n_columns, ...)."""
-    scale = max(float(np.abs(offset).max()), 1.0)
-    power, step = use.astype(float), offset / scale
-    moments, targets = [], []
-    for n in range(2 * order + 1):
-        moments.append(power.sum(axis=0))
-        if n <= order:
-            targets.append((power * data).sum(axis=0))
-        power = power * step
-    below, above = (use & (offset < 0)).sum(axis=0), (use & (offset > 0)).sum(axis=0)
-    # The other terms are not fitted where there is nothing on one side.
-    alone = np.minimum(below, above) <= order
-    normal = np.empty((data.shape[1], order + 1, order + 1))
-    for i in range(order + 1):
-        for j in range(order + 1):
-            normal[:, i, j] = np.where(alone & (i + j > 0), float(i == j) * HELD, moments[i + j])
-    normal[moments[0] == 0, 0, 0] = HELD
-    scales = scale ** -np.arange(order + 1.0)
-    inverse = np.linalg.inv(normal) * scales[:, None] * scales[None, :]
-    return np.einsum("cij,jc->ic", inverse, np.stack(targets) / scales[:, None]), inverse
-
-
 def _column_mask(core: _Band, lost: np.ndarray, dead: np.ndarray) -> np.ndarray:
     """DQ bits (n_columns,) of an extracted spectrum."""
     touched = np.where(core.aperture > 0, core.quality, np.uint16(0))
@@ -488,24 +405,26 @@ def _record(
     header,
     trace: Trace,
     settings: ExtractionSettings,
-    limits: Sequence[float],
+    limits: np.ndarray,
     sides: Sequence[bool],
 ) -> None:
     """Write aperture and zones into `header`.
 
-    `limits` of the zones from the centre [detector rows]; `sides`, whether there is one below
-    and one above.
+    `limits` (2, 2) of the zones below and above from the centre [detector rows]; `sides`, whether
+    there is one below and one above.
     """
     centre = float(trace.row_at(np.mean(trace.domain)))
     half = settings.extraction_width * trace.fwhm / 2
-    inner, outer = limits
+    middle = centre + settings.extraction_offset * trace.fwhm
+    low, high = middle - half, middle + half
+    (inner, outer), (first, last) = limits
     zone1 = f"{centre - outer:.2f}:{centre - inner:.2f}" if sides[0] else "none"
-    zone2 = f"{centre + inner:.2f}:{centre + outer:.2f}" if sides[1] else "none"
+    zone2 = f"{centre + first:.2f}:{centre + last:.2f}" if sides[1] else "none"
     cards = {
-        "GSP_EXTR": (f"{centre - half:.2f}:{centre + half:.2f}", "aperture [detector rows]"),
+        "GSP_EXTR": (f"{low:.2f}:{high:.2f}", "aperture [detector rows]"),
         "GSP_BKG1": (zone1, "background zone 1"),
         "GSP_BKG2": (zone2, "background zone 2"),
         "GSP_EXTY": (settings.extraction_type, "method of extraction"),
-        "APNUM1": f"1 1 {centre - half:.2f} {centre + half:.2f}",
+        "APNUM1": f"1 1 {low:.2f} {high:.2f}",
     }
     record_step(header, "extract_target", letter="e", settings=settings, cards=cards)

@@ -36,6 +36,7 @@ class TargetSettings(Settings):
 
     group = "Spectroscopic Target"
     max_targets = param.Integer(
+        label="Maximum number of targets",
         default=3,
         bounds=(1, 50),
         doc="Largest number of objects extracted from one frame, the most significant first.",
@@ -51,10 +52,16 @@ class TargetSettings(Settings):
         doc="Objects must stand out by five times this many sigma of the smoothed profile.",
     )
     target_min_width = param.Number(
-        default=0.4, bounds=(0.0, 100.0), doc="Smallest FWHM of an object [arcsec]."
+        label="Narrowest target [arcsec]",
+        default=0.4,
+        bounds=(0.0, 100.0),
+        doc="Smallest FWHM of an object [arcsec].",
     )
     target_max_width = param.Number(
-        default=30.0, bounds=(0.1, 300.0), doc="Largest FWHM of an object [arcsec]."
+        label="Widest target [arcsec]",
+        default=30.0,
+        bounds=(0.1, 300.0),
+        doc="Largest FWHM of an object [arcsec].",
     )
 
 

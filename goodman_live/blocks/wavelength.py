@@ -48,11 +48,13 @@ class WavelengthSettings(Settings):
         doc="Highest degree of the correction to the grating equation; fewer lines allow less.",
     )
     wavelength_search = param.Number(
+        label="Wavelength search range",
         default=350.0,
         bounds=(10.0, 1000.0),
         doc="How far the camera may be from where its angle says [unbinned pixels].",
     )
     wavelength_scale = param.Number(
+        label="Dispersion tolerance",
         default=0.02,
         bounds=(0.001, 0.1),
         doc="How far the dispersion may be from the grating equation's [fraction].",
@@ -64,7 +66,10 @@ class WavelengthSettings(Settings):
         "puts it [unbinned pixels].",
     )
     min_lines = param.Integer(
-        default=6, bounds=(4, 100), doc="Fewest identified lines that make a solution."
+        label="Minimum number of lines",
+        default=6,
+        bounds=(4, 100),
+        doc="Fewest identified lines that make a solution.",
     )
 
 

@@ -67,10 +67,15 @@ class ZeroPointSettings(Settings):
 
     group = "Wavelength calibration"
     sky_zero_point = param.Boolean(
-        default=True, doc="Correct the zero point of the wavelengths on the sky where it is clear."
+        label="Zero point from the sky",
+        default=True,
+        doc="Correct the zero point of the wavelengths on the sky where it is clear.",
     )
     sky_zero_point_search = param.Number(
-        default=60.0, bounds=(1.0, 500.0), doc="Largest shift that is looked for [unbinned pixels]."
+        label="Zero point search range",
+        default=60.0,
+        bounds=(1.0, 500.0),
+        doc="Largest shift that is looked for [unbinned pixels].",
     )
 
 

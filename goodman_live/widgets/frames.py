@@ -1,45 +1,33 @@
-"""The list of raw frames, newest first, and the rule by which the page follows the night.
+"""The list of raw frames, newest first, with calibrations and masters in lists of their own.
 
-`FrameList` shows one page of the archive's frames. `Following` decides which frame is selected: the
-newest while following, and never another than the chosen one once a person has chosen.
+`Listing` is the question that the list asks an archive, any page of a million rows, and
+`FrameList` shows the answer. What is selected is for the page to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import param
 
-from .component import Component
+from ..catalog import MASTER, RAW, Filter
+from .asking import ASKING_JS, Asking
+from .times import LOCAL_TIMES, clock, date
 
 if TYPE_CHECKING:
-    from ..catalog import Archive, FileRow
+    from ..catalog import FileRow
+    from ..client import ReadableArchive
 
 PAGE_SIZE = 20
-SHOWN = {
-    "science": False,
-    "calibrations": True,
-    "all": None,
-}  # choice -> argument of Archive.frames
-
-
-def clock(iso: str) -> str:
-    """Time of day of an ISO time in UT, ``HH:MM:SS``; empty for an empty or unreadable one."""
-    try:
-        return datetime.fromisoformat(iso).strftime("%H:%M:%S")
-    except ValueError:
-        return ""
-
-
-def date(iso: str) -> str:
-    """Calendar date of an ISO time in UT, ``YYYY-MM-DD``; empty for an empty or unreadable one."""
-    try:
-        return datetime.fromisoformat(iso).strftime("%Y-%m-%d")
-    except ValueError:
-        return ""
+MOST_IN_A_NIGHT = 2_000
+LISTS = {"observed": "Observed", "calibrations": "Calibrations", "masters": "Masters"}
+_WHICH = {
+    "observed": {"data_type": RAW, "calibrations": False},
+    "calibrations": {"data_type": RAW, "kind": ("bias", "flat", "arc")},
+    "masters": {"data_type": MASTER, "current_only": True},
+}
 
 
 def seconds(exposure: float) -> str:
@@ -55,12 +43,15 @@ def is_in_beam(name: str) -> bool:
 def row_of(frame: FileRow) -> dict[str, object]:
     """What the list shows of one frame, as plain values for the page."""
     grating = frame.grating.removesuffix("_SYZY") if is_in_beam(frame.grating) else ""
-    details = [frame.kind, grating, seconds(frame.exposure) if frame.exposure else ""]
+    exposure = seconds(frame.exposure) if frame.exposure else ""
+    readout = f"{frame.camera} {frame.binning}" if frame.data_type == MASTER else ""
     return {
         "id": frame.id,
         "file": frame.file_name,
-        "object": frame.object_name,
-        "details": " · ".join(part for part in details if part and part != "unknown"),
+        "kind": frame.kind,
+        "object": "" if frame.data_type == MASTER else frame.object_name,
+        "details": " · ".join(part for part in (grating, exposure, readout) if part),
+        "iso": frame.exposure_start,
         "time": clock(frame.exposure_start),
         "date": date(frame.exposure_start),
         "state": frame.state,
@@ -68,61 +59,98 @@ def row_of(frame: FileRow) -> dict[str, object]:
     }
 
 
-@dataclass
-class Following:
-    """Which frame is selected, and how many came in since a person chose it.
+@dataclass(frozen=True)
+class Listed:
+    """Some frames, how many there are over all pages, and which page it is."""
 
-    Attributes
-    ----------
-    follow
-        Whether the newest is selected as it arrives.
-    selected
-        Number of the selected frame in the archive, None before the first.
-    unseen
-        Numbers of the frames that arrived while not following.
+    rows: list[FileRow]
+    n_frames: int
+    page: int
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which frames are asked for.
+
+    `shown` is one of `LISTS`; `proposal` concerns the observed frames, '' for all that one may
+    see: bias, flat and masters serve everybody.
     """
 
-    follow: bool = True
-    selected: int | None = None
-    unseen: tuple[int, ...] = ()
+    shown: str = "observed"
+    search: str = ""
+    proposal: str = ""
+    page: int = 0
 
-    def choose(self, file_id: int) -> None:
-        """A person picks a frame: stay there."""
-        self.follow = False
-        self.selected = file_id
-        self.unseen = tuple(number for number in self.unseen if number != file_id)
+    def which(self, shown: str | None = None, *, search: str = "") -> Filter:
+        """The filter of this list, or of another for the same proposal."""
+        shown = shown or self.shown
+        own = {"proposal": self.proposal} if shown == "observed" and self.proposal else {}
+        return Filter(**_WHICH[shown], **own, text=search)
 
-    def arrived(self, file_id: int) -> None:
-        """A frame, or the spectrum of one, arrived: go there, or count it."""
-        if self.follow:
-            self.selected = file_id
-        elif file_id != self.selected and file_id not in self.unseen:
-            self.unseen = (*self.unseen, file_id)
+    def ask(self, archive: ReadableArchive) -> Listed:
+        """The frames of this page; a page past the end becomes the last one."""
+        which = self.which(search=self.search)
+        offset = self.page * PAGE_SIZE
+        found = archive.page(which, limit=PAGE_SIZE, offset=offset)
+        page = self.page
+        if not found.rows and page:
+            page = max(0, -(-found.count // PAGE_SIZE) - 1)
+            offset = page * PAGE_SIZE
+            found = archive.page(which, limit=PAGE_SIZE, offset=offset)
+        is_known = {self.shown: found.count} if not self.search else {}
+        others = {name: archive.count(self.which(name)) for name in LISTS if name not in is_known}
+        return Listed(found.rows, found.count, page, others | is_known)
 
-    def resume(self, newest: int | None) -> None:
-        """Follow again, beginning with the newest frame."""
-        self.follow = True
-        self.unseen = ()
-        self.selected = newest
+    def newest(self, archive: ReadableArchive) -> int | None:
+        """Number of the newest frame of this list, whatever is searched for."""
+        frames = archive.files(self.which(), limit=1)
+        return frames[0].id if frames else None
 
-    def stop(self) -> None:
-        """Stay at the selected frame."""
-        self.follow = False
+    def page_of(self, archive: ReadableArchive, frame: FileRow) -> int | None:
+        """The page of this list on which a frame is; None if it is not in the list."""
+        which = self.which(search=self.search)
+        next_night = datetime.strptime(frame.night, "%Y%m%d") + timedelta(days=1)
+        later = replace(which, first_night=f"{next_night:%Y%m%d}")
+        before = archive.count(later)
+        night = replace(which, night=frame.night)
+        ids = [row.id for row in archive.files(night, limit=MOST_IN_A_NIGHT)]
+        return (before + ids.index(frame.id)) // PAGE_SIZE if frame.id in ids else None
+
+    def has(self, frame: FileRow) -> bool:
+        """Whether a frame is among those listed (a search does not matter)."""
+        which = self.which()
+        is_kind = which.kind is None or frame.kind in which.kind
+        is_calibration = frame.kind in ("bias", "flat")
+        return (
+            frame.data_type == which.data_type
+            and is_kind
+            and which.calibrations in (None, is_calibration)
+            and which.proposal in (None, frame.proposal)
+        )
 
 
-class FrameList(Component):
-    """One page of raw frames with search box, choice of kind, and the way back to the newest."""
+class FrameList(Asking):
+    """One page of frames with search box, choice of list, and the way back to the newest.
+
+    Deeds: ``{'pick': id}``, ``{'step': 1 or -1}`` past the edge of this page, ``{'end': 'first' or
+    'last'}`` of all pages.
+    """
 
     rows = param.List(default=[], doc="frames of this page, as `row_of` gives them")
     selected = param.Integer(default=0, doc="number of the selected frame, 0 for none")
-    picked = param.Integer(default=0, doc="set by the page: the frame a person clicked")
     search = param.String(default="", doc="part of the file's or object's name")
-    shown = param.Selector(default="science", objects=list(SHOWN), doc="which kinds are listed")
+    shown = param.Selector(default="observed", objects=list(LISTS), doc="which list")
+    lists = param.Dict(default=LISTS, constant=True, doc="the lists and what they are called")
+    counts = param.Dict(default={}, doc="number of frames in each list")
+    proposal = param.String(default="", doc="SOAR id; empty for all")
     page = param.Integer(
         default=0, bounds=(0, None), doc="page number, the newest frames are page 0"
     )
     n_pages = param.Integer(default=1, bounds=(1, None), doc="number of pages")
     n_frames = param.Integer(default=0, doc="number of frames listed over all pages")
+    is_asked = param.Boolean(default=False, doc="whether the archive has answered at all")
+    trouble = param.String(doc="why the archive could not be asked")
     follow = param.Boolean(default=True, doc="whether the newest frame is selected as it arrives")
     n_new = param.Integer(default=0, doc="frames that arrived since following was left")
 
@@ -132,19 +160,25 @@ class FrameList(Component):
 .whole { display: flex; flex-direction: column; height: 100%; min-height: 0; flex: 1; }
 .top { display: grid; gap: 8px; padding: 10px 12px; border-bottom: 1px solid var(--gl-line); }
 .top input { width: 100%; }
+.segments { width: 100%; }
+.segments button { flex: 1; padding: 3px 4px; white-space: nowrap; font-size: 12.5px; }
+.segments small { color: var(--gl-dim); font-size: 10.5px; font-weight: 400; margin-left: 4px; }
 .list { overflow-y: auto; flex: 1; min-height: 0; outline-offset: -2px !important; }
-.row { display: grid; grid-template-columns: minmax(0, 1fr) auto auto; gap: 0 10px;
-  padding: 5px 12px 6px;
-  cursor: pointer;
+.row { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 1px 10px;
+  padding: 5px 12px 6px; cursor: pointer;
   border-bottom: 1px solid var(--gl-line); border-left: 3px solid transparent; }
 .row:hover { background: var(--gl-raised); }
 .row[aria-selected=true] { background: var(--gl-select); border-left-color: var(--gl-accent); }
 .file { font-family: var(--gl-mono); font-size: 12px; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
-.what { grid-column: 1 / 3; font-size: 11.5px; color: var(--gl-dim); overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap; }
+.what { font-size: 11.5px; color: var(--gl-dim); overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }
 .what b { color: var(--gl-text); font-weight: 600; }
-.row .state { grid-column: 2 / 4; justify-self: end; }
+.kind { display: inline-block; margin-right: 6px; padding: 0 5px; border-radius: 3px;
+  font-size: 10.5px; line-height: 15px; background: var(--gl-raised); color: var(--gl-text);
+  border: 1px solid var(--gl-line); }
+.row[data-kind=spectrum] .kind { border-color: var(--gl-accent); color: var(--gl-accent); }
+.row .state { justify-self: end; }
 .time { font-family: var(--gl-mono); font-size: 11.5px; color: var(--gl-dim); text-align: right; }
 .night { padding: 4px 12px 3px 15px; font-size: 11px; letter-spacing: .04em;
   color: var(--gl-dim); background: var(--gl-raised);
@@ -152,40 +186,37 @@ class FrameList(Component):
 .empty { padding: 28px 18px; color: var(--gl-dim); text-align: center; }
 .foot { display: flex; align-items: center; gap: 8px; padding: 7px 12px;
   border-top: 1px solid var(--gl-line); font-size: 12px; }
+.foot button { white-space: nowrap; }
 .news { width: 100%; background: var(--gl-accent); border-color: var(--gl-accent);
   color: var(--gl-panel); font-weight: 600; padding: 4px; }
 .follow[aria-pressed=true] { color: var(--gl-good); border-color: var(--gl-good); }
+[hidden] { display: none !important; }
 """
-    _esm = """
-export function render({ model, el }) {
-  const make = (tag, name, text) => {
-    const node = document.createElement(tag);
-    if (name) node.className = name;
-    if (text != null) node.textContent = text;
-    return node;
-  };
-  const top = make('div', 'top');
-  const search = make('input'); search.type = 'search';
-    search.placeholder = 'Search file or object';
+    _esm = (
+        ASKING_JS
+        + LOCAL_TIMES
+        + """
+export function render({ model }) {
+  const tell = asking(model);
+  const top = make('div', 'top'), bar = make('div', 'bar'), kinds = make('div', 'segments');
+  kinds.setAttribute('role', 'group'); kinds.setAttribute('aria-label', 'Which frames');
+  const search = make('input', 'grow'); search.type = 'search';
+  search.placeholder = 'Search file or object'; search.title = 'Press / to search';
   search.setAttribute('aria-label', 'Search frames');
-  const bar = make('div', 'bar');
-  const kinds = make('div', 'segments');
-  const follow = make('button', 'follow'); follow.title = 'Select each new frame as it arrives';
+  const follow = make('button', 'follow'); follow.title = 'Select each new frame as it arrives (f)';
   const news = make('button', 'news');
   const list = make('div', 'list'); list.tabIndex = 0; list.setAttribute('role', 'listbox');
-    list.setAttribute('aria-label', 'Frames');
-  const foot = make('div', 'foot');
-  const newer = make('button', null, '‹ newer'), older = make('button', null, 'older ›'),
-    count = make('span', 'grow dim');
+  list.setAttribute('aria-label', 'Frames');
+  const foot = make('div', 'foot'), count = make('span', 'grow dim');
+  const newer = make('button', null, '‹ newer'), older = make('button', null, 'older ›');
   count.style.textAlign = 'center';
-
-  for (const kind of ['science', 'calibrations', 'all']) {
-    const button = make('button', null, kind); button.dataset.kind = kind;
-    button.onclick = () => { model.shown = kind; };
-    kinds.append(button);
+  for (const [name, title] of Object.entries(model.lists)) {
+    const one = button(title, () => { model.shown = name; }); one.dataset.list = name;
+    one.append(make('small'));
+    kinds.append(one);
   }
-  bar.append(kinds, make('span', 'grow'), follow);
-  top.append(search, bar, news);
+  bar.append(search, follow);
+  top.append(kinds, bar, news);
   foot.append(newer, count, older);
 
   let typing;
@@ -195,25 +226,54 @@ export function render({ model, el }) {
   news.onclick = () => { model.follow = true; };
   newer.onclick = () => { model.page = Math.max(0, model.page - 1); };
   older.onclick = () => { model.page = Math.min(model.n_pages - 1, model.page + 1); };
-  list.onkeydown = (event) => {
-    const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const next = model.rows[model.rows.findIndex((row) => row.id === model.selected) + step];
-    if (next) model.picked = next.id;
+
+  // Where the arrows have led while the page has not answered yet: keys repeat faster.
+  let going = null, turning = false, patience;
+  const hurry = () => { clearTimeout(patience); patience = setTimeout(() => {
+    going = null; turning = false; mark(); }, 4000); };
+  const pick = (row) => { if (row) { going = row.id; tell({pick: row.id}); mark(); hurry(); } };
+  const turn = (deed) => { going = null; turning = true; tell(deed); hurry(); };
+  const move = (step) => {
+    if (turning) return;
+    const at = model.rows.findIndex((row) => row.id === (going ?? model.selected));
+    const next = model.rows[at + step];
+    if (next || at < 0) pick(next ?? model.rows[0]);
+    else if (step > 0 ? model.page < model.n_pages - 1 : model.page > 0) turn({step});
   };
+  const keys = {
+    ArrowDown: () => move(1), ArrowUp: () => move(-1),
+    Home: () => turn({end: 'first'}), End: () => turn({end: 'last'}),
+    f: () => { model.follow = !model.follow; }, '/': () => { search.focus(); search.select(); },
+  };
+  const pressed = (event) => {
+    const path = event.composedPath(), from = path[0];
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!keys[event.key] || !whole.isConnected || whole.offsetParent === null) return;
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(from.tagName) || from.isContentEditable) return;
+    // Sliders, tables and figures have a use of their own for arrows; letters are ours.
+    const own = path.some((node) => node !== list && /^(slider|listbox|tablist|grid|dialog)$/.test(
+      node.getAttribute?.('role') ?? ''));
+    if (own && event.key.length > 1) return;
+    event.preventDefault();
+    keys[event.key]();
+  };
+  document.addEventListener('keydown', pressed);
+  model.on('remove', () => document.removeEventListener('keydown', pressed));
+  search.onkeydown = (event) => { if (event.key === 'Escape') { search.blur(); list.focus(); } };
 
   const draw_row = (row) => {
     const node = make('div', 'row');
-    node.dataset.id = row.id; node.dataset.state = row.state; node.setAttribute('role', 'option');
-    const what = make('div', 'what');
-    if (row.object) what.append(make('b', null, row.object), ' · ');
-    what.append(row.details); what.title = what.textContent;
+    node.dataset.id = row.id; node.dataset.state = row.state; node.dataset.kind = row.kind;
+    node.setAttribute('role', 'option');
     const file = make('div', 'file', row.file); file.title = row.file;
-    node.append(file, make('span', 'state ' + row.state, row.state), what, make('span', 'time',
-      row.time));
-    if (row.message) node.title = row.message;
-    node.onclick = () => { model.picked = row.id; };
+    const time = make('span', 'time', row.time); time.title = localTimes(row.iso);
+    const what = make('div', 'what'); what.append(make('span', 'kind', row.kind));
+    if (row.object) what.append(make('b', null, row.object), row.details ? ' · ' : '');
+    what.append(row.details); what.title = [row.object, row.details].filter(Boolean).join(' · ');
+    const state = make('span', 'state ' + row.state, row.state);
+    state.title = row.message;
+    node.append(file, time, what, state);
+    node.onclick = () => pick(row);
     return node;
   };
   const draw = () => {
@@ -224,35 +284,54 @@ export function render({ model, el }) {
         day + ' UT' : 'no date')); }
       nodes.push(draw_row(row));
     }
-    if (nodes.length === 0)
-      nodes.push(make('div', 'empty', model.search ?
-        'No frame matches this search.' : 'No frames yet. They appear here as they arrive.'));
+    if (nodes.length === 0) nodes.push(make('div', 'empty', nothing()));
+    const top = list.scrollTop;
     list.replaceChildren(...nodes);
+    list.scrollTop = top;
     mark();
   };
+  const nothing = () => model.trouble ? model.trouble : !model.is_asked ? 'Asking the archive…' :
+    model.search ? `No frame here matches “${model.search}”.` :
+    model.shown === 'masters' ? 'No masters yet. They are made as soon as there are enough ' +
+      'bias or flat frames of one kind.' :
+    model.shown === 'calibrations' ? 'No bias, flat or arc frames yet.' :
+    model.proposal ? `No frames of ${model.proposal} yet. They appear here as they arrive.` :
+    'No frames yet. They appear here as they arrive.';
   const mark = () => {
+    const at = going ?? model.selected;
     for (const node of list.querySelectorAll('.row')) {
-      const here = Number(node.dataset.id) === model.selected;
+      const here = Number(node.dataset.id) === at;
+      const was = node.getAttribute('aria-selected') === 'true';
       node.setAttribute('aria-selected', here);
-      if (here) node.scrollIntoView({block: 'nearest'});
+      if (here && !was) node.scrollIntoView({block: 'nearest'});
     }
   };
   const status = () => {
-    for (const button of kinds.children) button.setAttribute('aria-pressed',
-      button.dataset.kind === model.shown);
+    for (const one of kinds.children) {
+      const n = model.counts[one.dataset.list];
+      one.setAttribute('aria-pressed', one.dataset.list === model.shown);
+      one.querySelector('small').textContent = n == null ? '' :
+        n < 100000 ? n : `${Math.round(n / 1000)}k`;
+      one.title = n == null ? '' : `${n.toLocaleString('en-GB')} frames`;
+    }
     follow.setAttribute('aria-pressed', model.follow);
     follow.textContent = model.follow ? 'following' : 'follow';
     news.hidden = model.n_new === 0;
     news.textContent = model.n_new === 1 ? '1 new frame' : `${model.n_new} new frames`;
-    const frames = model.n_frames === 1 ? '1 frame' : `${model.n_frames} frames`;
-    count.textContent = model.n_frames === 0 ?
-      '' : `${frames} · ${model.page + 1}/${model.n_pages}`;
+    const n = model.n_frames;
+    const page = `page ${model.page + 1} of ${model.n_pages}`;
+    count.textContent = model.n_frames === 0 ? '' : model.search ? `${n} found · ${page}` : page;
     newer.disabled = model.page === 0; older.disabled = model.page >= model.n_pages - 1;
+    if (search !== search.getRootNode().activeElement && search.value !== model.search)
+      search.value = model.search;
   };
   model.on('rows', draw);
-  model.on('selected', mark);
-  for (const name of ['shown', 'follow', 'n_new', 'page', 'n_pages', 'n_frames']) model.on(name,
-    status);
+  model.on('is_asked', draw);
+  model.on('trouble', draw);
+  model.on('selected', () => { if (model.selected === going) going = null;
+    turning = false; mark(); });
+  for (const name of ['shown', 'follow', 'n_new', 'page', 'n_pages', 'n_frames', 'counts',
+    'search']) model.on(name, status);
   draw(); status();
   const whole = make('div', 'whole');
   whole.append(top, list, foot);
@@ -260,24 +339,25 @@ export function render({ model, el }) {
   return whole;
 }
 """
+    )
 
-    def refresh(self, archive: Archive) -> None:
-        """Ask the archive for this page again; a page past the end becomes the last one."""
-        which = {"calibrations": SHOWN[self.shown], "search": self.search.strip()}
-        n_frames = archive.n_frames(**which)
-        n_pages = max(1, -(-n_frames // PAGE_SIZE))
-        page = min(self.page, n_pages - 1)
-        frames = archive.frames(limit=PAGE_SIZE, offset=page * PAGE_SIZE, **which)
+    @property
+    def listing(self) -> Listing:
+        """What is asked of the archive now."""
+        return Listing(self.shown, self.search.strip(), self.proposal, self.page)
+
+    def show(self, listed: Listed) -> None:
+        """Show what the archive answered."""
         self.param.update(
-            rows=[row_of(frame) for frame in frames], n_frames=n_frames, n_pages=n_pages, page=page
+            rows=[row_of(frame) for frame in listed.rows],
+            counts=listed.counts,
+            n_frames=listed.n_frames,
+            n_pages=max(1, -(-listed.n_frames // PAGE_SIZE)),
+            page=listed.page,
+            is_asked=True,
+            trouble="",
         )
 
-    def newest(self, archive: Archive) -> int | None:
-        """Number of the newest frame of the kinds listed, whatever is searched for."""
-        frames = archive.frames(limit=1, calibrations=SHOWN[self.shown])
-        return frames[0].id if frames else None
-
-    def lists(self, frame: FileRow | Mapping) -> bool:
-        """Whether frames of this kind are listed (a search does not matter)."""
-        calibrations = SHOWN[self.shown]
-        return calibrations is None or calibrations == (frame.kind in ("bias", "flat"))
+    def refresh(self, archive: ReadableArchive) -> None:
+        """Ask the archive for this page again."""
+        self.show(self.listing.ask(archive))

@@ -8,138 +8,205 @@ changing them sends no pixels. Coordinates are zero-based pixels, centres at who
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import panel as pn
 import param
-from bokeh import palettes
 from bokeh.models import ColumnDataSource, CustomJS, Div, LinearColorMapper, Range1d
 from bokeh.plotting import figure
 
-from ..picture import LIMITS, STRETCHES, limits_of, resample
-from .component import Component
+from ..errors import GoodmanError
+from ..picture import ShownImage, limits_of, resample, resample_marks
+from .image_controls import COLOUR_MAPS, MANUAL, ImageControls, palette
+from .image_exam import ExamCard, Seen, examine
+from .image_marks import (
+    MARKED,
+    Curve,
+    curves_of_spectrum,
+    is_image,
+    legend_of,
+    marks_of_frame,
+    scales_of,
+    wavelength_of,
+)
+from .image_scripts import CLEAR, CUT, KEYS, READ_PIXEL, SEND_TAP, SEND_VIEW
 from .platform import guarded
-from .theme import style_figure
+from .theme import PALETTES, alone_css, style_figure
 
-COLOUR_MAPS = {
-    "gray": palettes.Greys256,
-    "gray reversed": tuple(reversed(palettes.Greys256)),
-    "viridis": palettes.Viridis256,
-    "inferno": palettes.Inferno256,
-    "cividis": palettes.Cividis256,
-}
-N_SHADES = 2048
+if TYPE_CHECKING:
+    from astropy.nddata import CCDData
+    from astropy.table import QTable
+
+    from ..catalog import FileRow
+    from ..client import ReadableArchive
+
+__all__ = ["COLOUR_MAPS", "ImageControls", "ImageView", "palette", "readout_css"]
+
 MAX_SHOWN = (2400, 1600)  # [pixel] more than any screen shows
-
-
-def palette(colour_map: str, stretch: str) -> list[str]:
-    """Colours from low to high, so spaced that a linear mapper shows the stretch."""
-    colours = COLOUR_MAPS[colour_map]
-    shade = STRETCHES[stretch](np.linspace(0, 1, N_SHADES))
-    return [colours[index] for index in np.rint(shade * (len(colours) - 1)).astype(int)]
-
-
-class ImageControls(Component):
-    """Limits, stretch and colour map of an image, and the value under the cursor."""
-
-    limits = param.Selector(default="zscale", objects=list(LIMITS), doc="rule for the levels")
-    stretch = param.Selector(
-        default="linear", objects=list(STRETCHES), doc="brightness against value"
-    )
-    colour_map = param.Selector(default="gray", objects=list(COLOUR_MAPS), doc="colours")
-    low = param.Number(default=0.0, doc="level shown darkest")
-    high = param.Number(default=1.0, doc="level shown brightest")
-    choices = param.Dict(
-        default={"limits": [*LIMITS], "stretch": [*STRETCHES], "colour_map": [*COLOUR_MAPS]},
-        constant=True,
-        doc="what may be chosen",
-    )
-
-    _css = """
-.bar { height: 36px; gap: 6px; padding-right: 10px; justify-content: flex-end; }
-select { padding: 2px 2px; font-size: 12px; max-width: 84px; }
-input { width: 68px; text-align: right; font-family: var(--gl-mono); font-size: 11.5px;
-  padding: 3px 5px; }
-"""
-    _esm = """
-export function render({ model, el }) {
-  const bar = document.createElement('div'); bar.className = 'bar';
-  const label = {limits: 'Limits', stretch: 'Stretch', colour_map: 'Colours'};
-  for (const name of ['limits', 'stretch', 'colour_map']) {
-    const select = document.createElement('select');
-    select.setAttribute('aria-label', label[name]); select.title = label[name];
-    for (const choice of model.choices[name]) select.add(new Option(choice, choice));
-    const show = () => { select.value = model[name]; };
-    select.onchange = () => { model[name] = select.value; };
-    model.on(name, show); show();
-    bar.append(select);
-    if (name === 'limits') for (const edge of ['low', 'high']) bar.append(number(model, edge));
-  }
-  return bar;
-}
-function number(model, edge) {
-  const input = document.createElement('input');
-  input.setAttribute('aria-label', edge + ' level'); input.title = edge + ' level';
-  const show = () => { input.value = Number(model[edge].toPrecision(5)); };
-  input.onchange = () => { const value = parseFloat(input.value);
-    if (Number.isFinite(value)) model[edge] = value; else show(); };
-  model.on(edge, show); show();
-  return input;
-}
-"""
+CUT_HEIGHT, CUT_WIDTH = 104, 132
+EDGES = {"min_border_left": 58, "min_border_right": 8, "min_border_top": 4}
 
 
 class ImageView(pn.viewable.Viewer):
-    """An image with its controls apart (`controls`), so that a page can place them."""
+    """An image with its controls apart (`controls`), so that a page can place them.
+
+    Parameters
+    ----------
+    controls
+        Whether they stand above the image, as in a notebook.
+
+    Attributes
+    ----------
+    card
+        What was measured last.
+    """
 
     theme = param.Selector(default="light", objects=["light", "dark"], doc="colours of the page")
     tapped = param.Tuple(
         default=None, length=2, allow_None=True, doc="column and row where a person clicked last"
     )
 
-    def __init__(self, **params: object) -> None:
+    def __init__(self, *, controls: bool = False, **params: object) -> None:
         super().__init__(**params)
         self.image = np.zeros((1, 1), dtype=np.float32)
-        self.controls = ImageControls(sizing_mode="fixed", width=408, height=36)
-        self._unit = ""
+        self.seen = Seen(self.image)
+        self.controls = ImageControls(sizing_mode="fixed", width=600, height=36)
+        self.card = ExamCard()
+        self._marks = np.zeros((1, 1), dtype=np.uint8)
+        self._curves: list[Curve] = []
         self._equal_aspect = False
         self._home: dict[str, tuple[float, float]] = {}
-        self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        self._window = {"x": (0.0, 1.0), "y": (0.0, 1.0), "size": (900, 320)}
-        self._view = ColumnDataSource({name: list(pair) for name, pair in self._window.items()})
-        self._lines = ColumnDataSource({"x": [], "y": [], "colour": []})
-        self._tap = ColumnDataSource({"at": []})
-        self._mapper = LinearColorMapper(
-            palette("gray", "linear"), low=0, high=1, nan_color="#00000000"
-        )
-        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=8)])
+        self._make_sources()
         self._figure = self._build_figure()
+        self._row_cut, self._column_cut = self._build_cuts()
+        self._layout = self._assemble(controls)
         self._watch()
-        self._layout = pn.Column(
-            pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
-            pn.pane.Bokeh(self._readout, margin=0),
-            sizing_mode="stretch_both",
-            margin=0,
-        )
+        self._style()
+        self._show_cuts()
 
     def __panel__(self) -> pn.Column:
         return self._layout
 
-    def show(self, image: np.ndarray, *, unit: str = "", equal_aspect: bool = False) -> None:
-        """Show another image; one of the same shape keeps the view. Levels follow the rule."""
+    def show(
+        self,
+        image: np.ndarray,
+        *,
+        unit: str = "",
+        equal_aspect: bool = False,
+        marks: np.ndarray | None = None,
+        uncertainty: np.ndarray | None = None,
+        scale: tuple[float, float] | None = None,
+        wavelength: np.ndarray | None = None,
+        curves: Sequence[Curve] = (),
+    ) -> None:
+        """Show another image; one of the same shape keeps the view. Levels follow the rule.
+
+        Parameters
+        ----------
+        marks
+            Kind of each pixel that cannot be trusted, see `image_marks.MARKED`; 0 for good ones.
+        uncertainty
+            Of each pixel, for the errors of what is measured.
+        scale
+            Arcsec per pixel along x and y.
+        wavelength
+            Of each column (n_columns,) [Angstrom].
+        curves
+            What is drawn over it: columns, rows and colour of each.
+        """
         same_shape = image.shape == self.image.shape
         self.image = image
-        self._unit = unit
+        self._marks = np.zeros(image.shape, dtype=np.uint8) if marks is None else marks
+        usable = self._marks == 0 if self._marks.any() else None
+        self.seen = Seen(image, usable, uncertainty, unit, scale, wavelength)
+        self._scale.data = {"wavelength": [] if wavelength is None else wavelength}
+        self.card.param.update(seen={}, refusal="")
         self._apply_limits()
         if not same_shape or equal_aspect != self._equal_aspect:
             self._equal_aspect = equal_aspect
             self._reset_view()
+        self._name_marks()
+        self.draw_over(curves)
         self._send()
 
-    def draw_over(self, curves: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> None:
+    def show_frame(self, ccd: CCDData, spectra: Sequence[QTable] = ()) -> None:
+        """Show a raw frame or a reduced image with all that is known of its pixels.
+
+        Parameters
+        ----------
+        spectra
+            Extracted of it: they tell where traces, apertures and zones are, and the wavelengths.
+        """
+        scales = [wavelength_of(ccd, spectrum) for spectrum in spectra]
+        error = getattr(ccd.uncertainty, "array", None)
+        self.show(
+            np.asarray(ccd.data),
+            unit=str(ccd.unit or ""),
+            equal_aspect=is_image(ccd),
+            marks=marks_of_frame(ccd),
+            uncertainty=error,
+            scale=scales_of(ccd),
+            wavelength=next((scale for scale in scales if scale is not None), None),
+            curves=[curve for spectrum in spectra for curve in curves_of_spectrum(ccd, spectrum)],
+        )
+
+    def show_file(self, archive: ReadableArchive, row: FileRow) -> None:
+        """Show a raw frame, or a reduced image with what was extracted of it.
+
+        Raises
+        ------
+        GoodmanError
+            If the file is not an image, or is away.
+        """
+        from ..catalog import EXTRACTED, RAW
+        from ..io import read_image, read_raw, read_spectrum
+
+        if row.data_type == RAW:
+            self.show_frame(read_raw(archive.path(row)))
+            return
+        made = archive.children(row.original_id) if row.original_id else []
+        spectra = [one for one in made if one.data_type >= EXTRACTED and one.parent_id == row.id]
+        newest = max((one.version for one in spectra), default=0)
+        paths = [archive.path(one) for one in spectra if one.version == newest]
+        self.show_frame(read_image(archive.path(row)), [read_spectrum(path) for path in paths])
+
+    def draw_over(self, curves: Sequence[Curve]) -> None:
         """Curves over the image in place of the last ones: columns, rows and colour of each."""
-        columns, rows, colours = zip(*curves, strict=True) if curves else ((), (), ())
-        self._lines.data = {"x": list(columns), "y": list(rows), "colour": list(colours)}
+        self._curves = list(curves)
+        self.controls.has_traces = bool(curves)
+        self._draw_curves()
+
+    def measure(self, key: str, column: float, row: float) -> None:
+        """Do what a key of `image_exam.KEYS` does at a place; a refusal is said on the card."""
+        view = self._window["x" if key == "l" else "y"]
+        try:
+            found = examine(key, self.seen, column, row, view)
+        except GoodmanError as error:
+            self.card.param.update(seen={}, refusal=str(error))
+        else:
+            self.card.param.update(seen=found, refusal="")
+
+    # Parts
+
+    def _make_sources(self) -> None:
+        self._source = ColumnDataSource({n: [] for n in ("image", "x", "y", "dw", "dh", "unit")})
+        self._marked = ColumnDataSource({n: [] for n in ("image", "x", "y", "dw", "dh")})
+        self._scale = ColumnDataSource({"wavelength": []})
+        self._window = {"x": (0.0, 1.0), "y": (0.0, 1.0), "size": (900, 320)}
+        self._view = ColumnDataSource({name: list(pair) for name, pair in self._window.items()})
+        self._lines = ColumnDataSource({"x": [], "y": [], "colour": []})
+        self._tap = ColumnDataSource({"at": []})
+        self._key = ColumnDataSource({"at": [], "key": [], "count": []})
+        self._row_light = ColumnDataSource({"x": [], "y": []})
+        self._column_light = ColumnDataSource({"x": [], "y": []})
+        self._mapper = LinearColorMapper(
+            palette("gray", "linear"), low=0, high=1, nan_color="#00000000"
+        )
+        colours = ["#00000000", *(colour for _, _, colour in MARKED)]
+        self._mark_mapper = LinearColorMapper(colours, low=-0.5, high=len(MARKED) + 0.5)
+        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=8)])
+        self._legend = Div(text="", css_classes=["gl-legend"], stylesheets=[LEGEND_CSS])
 
     def _build_figure(self) -> figure:
         fig = figure(
@@ -153,43 +220,94 @@ class ImageView(pn.viewable.Viewer):
             min_border=0,
             output_backend="canvas",
         )
+        fig.update(**EDGES)
         fig.toolbar.logo = None
         fig.grid.visible = False
-        fig.image(
-            source=self._source,
-            image="image",
-            x="x",
-            y="y",
-            dw="dw",
-            dh="dh",
-            color_mapper=self._mapper,
-        )
+        place = {"image": "image", "x": "x", "y": "y", "dw": "dw", "dh": "dh"}
+        fig.image(source=self._source, color_mapper=self._mapper, **place)
+        self._mark_image = fig.image(source=self._marked, color_mapper=self._mark_mapper, **place)
         fig.multi_line("x", "y", line_color="colour", line_alpha=0.85, source=self._lines)
         fig.js_on_event("tap", CustomJS(args={"tap": self._tap}, code=SEND_TAP))
-        fig.js_on_event("rangesupdate", self._settled())
-        fig.js_on_change("inner_width", self._settled())
-        fig.js_on_change("inner_height", self._settled())
-        fig.js_on_event(
-            "mousemove",
-            CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_PIXEL),
-        )
-        fig.js_on_event(
-            "mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''")
-        )
-        style_figure(fig, self.theme)
+        # One message to the kernel when the view has been still for a moment.
+        settled = CustomJS(args={"view": self._view}, code=SEND_VIEW)
+        fig.js_on_event("rangesupdate", settled)
+        fig.js_on_change("inner_width", settled)
+        fig.js_on_change("inner_height", settled)
+        at_cursor = {"source": self._source, "readout": self._readout, "scale": self._scale}
+        fig.js_on_event("mousemove", CustomJS(args=at_cursor, code=READ_PIXEL))
+        fig.js_on_event("mousemove", CustomJS(args={"asked": self._key}, code=KEYS))
+        fig.js_on_event("mouseleave", CustomJS(args={"readout": self._readout}, code=CLEAR))
         return fig
 
-    def _settled(self) -> CustomJS:
-        """One message to the kernel when the view has been still for a moment."""
-        return CustomJS(args={"view": self._view}, code=SEND_VIEW)
+    def _build_cuts(self) -> tuple[figure, figure]:
+        """The light of the row and of the column at the cursor, beside the image."""
+        plain = {"tools": "", "toolbar_location": None, "min_border": 0, "output_backend": "canvas"}
+        row = figure(
+            sizing_mode="stretch_width",
+            height=CUT_HEIGHT,
+            x_range=self._figure.x_range,
+            y_range=Range1d(0, 1),
+            **plain,
+        )
+        row.update(min_border_left=EDGES["min_border_left"], min_border_right=30)
+        column = figure(
+            sizing_mode="stretch_height",
+            width=CUT_WIDTH,
+            y_range=self._figure.y_range,
+            x_range=Range1d(0, 1),
+            **plain,
+        )
+        column.update(min_border_top=EDGES["min_border_top"], min_border_right=10)
+        self._row_line = row.line("x", "y", source=self._row_light)
+        self._column_line = column.line("x", "y", source=self._column_light)
+        row.xaxis[0].visible = column.yaxis[0].visible = False
+        at_cursor = {"source": self._source, "row": row, "column": column}
+        lights = {"along": self._row_light, "across": self._column_light}
+        cut = CustomJS(args={**at_cursor, **lights}, code=CUT)
+        self._figure.js_on_event("mousemove", cut)
+        row.yaxis[0].ticker.desired_num_ticks = 3
+        column.xaxis[0].ticker.desired_num_ticks = 2
+        return row, column
+
+    def _assemble(self, controls: bool) -> pn.Column:
+        both = {"sizing_mode": "stretch_both", "margin": 0}
+        self._below = pn.pane.Bokeh(self._row_cut, sizing_mode="stretch_width", margin=0)
+        self._beside = pn.Column(
+            pn.pane.Bokeh(self._column_cut, sizing_mode="stretch_height", margin=0),
+            pn.Spacer(height=CUT_HEIGHT, margin=0),
+            sizing_mode="stretch_height",
+            width=CUT_WIDTH,
+            margin=0,
+        )
+        over = [pn.pane.Bokeh(one, margin=0) for one in (self._readout, self._legend)]
+        stage = pn.Column(
+            pn.pane.Bokeh(self._figure, **both),
+            *over,
+            self.card,
+            stylesheets=[":host { position: relative; min-height: 0; }"],
+            **both,
+        )
+        left = pn.Column(stage, self._below, **both)
+        body = pn.Row(left, self._beside, **both)
+        above = [pn.Row(pn.layout.HSpacer(), self.controls, height=36, margin=0)] * controls
+        return pn.Column(*above, body, **both, min_height=360 if controls else None)
 
     def _watch(self) -> None:
         self._view.on_change("data", guarded(self._view_moved))
         self._tap.on_change("data", guarded(self._was_tapped))
-        self.controls.param.watch(lambda *_: self._apply_limits(), "limits")
-        self.controls.param.watch(lambda *_: self._apply_levels(), ["low", "high"])
-        self.controls.param.watch(lambda *_: self._apply_palette(), ["stretch", "colour_map"])
-        self.param.watch(lambda *_: style_figure(self._figure, self.theme), "theme")
+        self._key.on_change("data", guarded(self._was_pressed))
+        watch = self.controls.param.watch
+        watch(lambda *_: self._apply_limits(), "limits")
+        watch(lambda *_: self._apply_levels(), ["low", "high"])
+        watch(lambda event: self._levels_typed(event.new), "typed")
+        watch(lambda *_: self._apply_palette(), ["stretch", "colour_map"])
+        watch(lambda *_: self._show_marks(), "masked")
+        watch(lambda *_: self._draw_curves(), "traces")
+        watch(lambda *_: self._show_cuts(), "cuts")
+        self.card.param.watch(lambda *_: self._close_card(), "closed")
+        self.param.watch(lambda *_: self._style(), "theme")
+
+    # What people do
 
     def _view_moved(self, attribute: str, old: dict, new: dict) -> None:
         resized = tuple(new["size"]) != tuple(self._window["size"])
@@ -201,17 +319,60 @@ class ImageView(pn.viewable.Viewer):
 
     def _was_tapped(self, attribute: str, old: dict, new: dict) -> None:
         column, row = new["at"]
-        self.param.update(tapped=(float(column), float(row)))
+        if self.controls.measuring:
+            self.measure("a", column, row)
+        else:
+            self.param.update(tapped=(float(column), float(row)))
+
+    def _was_pressed(self, attribute: str, old: dict, new: dict) -> None:
+        if new["key"][0] == "Escape":
+            self._close_card()
+        else:
+            self.measure(new["key"][0], *new["at"][0])
+
+    def _close_card(self) -> None:
+        self.card.param.update(seen={}, refusal="")
+
+    def _levels_typed(self, typed: dict[str, float]) -> None:
+        if typed:
+            self.controls.param.update(limits=MANUAL, **typed)
+            self.controls.typed = {}
+
+    # What is shown
 
     def _apply_limits(self) -> None:
-        low, high = limits_of(self.image, self.controls.limits)
-        self.controls.param.update(low=low, high=high)
+        if self.controls.limits != MANUAL:
+            low, high = limits_of(self.image, self.controls.limits)
+            self.controls.param.update(low=low, high=high)
 
     def _apply_levels(self) -> None:
         self._mapper.update(low=self.controls.low, high=self.controls.high)
 
     def _apply_palette(self) -> None:
         self._mapper.palette = palette(self.controls.colour_map, self.controls.stretch)
+
+    def _name_marks(self) -> None:
+        found = legend_of(self._marks)
+        self.controls.has_masked = bool(found)
+        self._legend.text = "".join(
+            f'<span><i style="background:{colour}"></i>{name} {share:.2g} %</span>'
+            for name, colour, share in found
+        )
+        self._legend.visible = bool(found) and self.controls.masked
+
+    def _show_marks(self) -> None:
+        self._legend.visible = self.controls.has_masked and self.controls.masked
+        self._send_marks()
+
+    def _draw_curves(self) -> None:
+        shown = self._curves if self.controls.traces else []
+        columns, rows, colours = zip(*shown, strict=True) if shown else ((), (), ())
+        self._lines.data = {"x": list(columns), "y": list(rows), "colour": list(colours)}
+
+    def _show_cuts(self) -> None:
+        shown = self.controls.cuts
+        self._below.visible = self._beside.visible = shown
+        self._row_light.tags = ["shown"] if shown else []
 
     def _reset_view(self) -> None:
         n_rows, n_columns = self.image.shape
@@ -229,21 +390,45 @@ class ImageView(pn.viewable.Viewer):
         axis.update(start=low, end=high, reset_start=low, reset_end=high)
         self._window[name] = self._home[name] = (low, high)
 
+    def _in_view(self) -> tuple:
+        n_columns, n_rows = np.clip(self._window["size"], 1, MAX_SHOWN).astype(int)
+        return self._window["x"], self._window["y"], n_columns, n_rows
+
     def _send(self) -> None:
         if self.image.size <= 1:  # nothing was shown yet
             return
-        n_columns, n_rows = np.clip(self._window["size"], 1, MAX_SHOWN).astype(int)
-        shown = resample(self.image, self._window["x"], self._window["y"], n_columns, n_rows)
+        shown = resample(self.image, *self._in_view())
         if shown.values.size == 0:
             return
-        self._source.data = {
-            "image": [np.ascontiguousarray(shown.values)],
-            "x": [shown.left],
-            "y": [shown.bottom],
-            "dw": [shown.width],
-            "dh": [shown.height],
-            "unit": [self._unit],
-        }
+        self._source.data = {**_placed(shown), "unit": [self.seen.unit]}
+        self._send_marks()
+
+    def _send_marks(self) -> None:
+        if not (self.controls.has_masked and self.controls.masked):
+            if self._marked.data["image"]:
+                self._marked.data = {name: [] for name in ("image", "x", "y", "dw", "dh")}
+            return
+        shown = resample_marks(self._marks, *self._in_view())
+        if shown.values.size:
+            self._marked.data = _placed(shown)
+
+    def _style(self) -> None:
+        colours = PALETTES[self.theme]
+        for fig in (self._figure, self._row_cut, self._column_cut):
+            style_figure(fig, self.theme)
+        for line in (self._row_line, self._column_line):
+            line.glyph.line_color = colours["flux"]
+        self._layout.stylesheets = [alone_css(self.theme)]
+
+
+def _placed(shown: ShownImage) -> dict[str, list]:
+    return {
+        "image": [np.ascontiguousarray(shown.values)],
+        "x": [shown.left],
+        "y": [shown.bottom],
+        "dw": [shown.width],
+        "dh": [shown.height],
+    }
 
 
 def readout_css(top: int) -> str:
@@ -251,37 +436,19 @@ def readout_css(top: int) -> str:
     return (
         f":host{{position:absolute !important;top:{top}px;right:40px;margin:0 !important;"
         "z-index:2;pointer-events:none;"
-        "font:11.5px var(--gl-mono);font-variant-numeric:tabular-nums;"
         "color:var(--gl-text);white-space:pre}"
+        ".bk-clearfix{font:11.5px var(--gl-mono);font-variant-numeric:tabular-nums}"
         ".bk-clearfix:not(:empty){background:var(--gl-panel);border:1px solid var(--gl-line);"
         "border-radius:4px;padding:1px 8px}"
     )
 
 
-SEND_VIEW = """
-const fig = cb_obj.origin ?? cb_obj;
-clearTimeout(fig.__goodman_settle);
-fig.__goodman_settle = setTimeout(() => {
-  if (!(fig.inner_width > 0)) return;
-  const ratio = Math.min(window.devicePixelRatio || 1, 2);
-  view.data = {x: [fig.x_range.start, fig.x_range.end], y: [fig.y_range.start, fig.y_range.end],
-                size: [Math.round(fig.inner_width * ratio), Math.round(fig.inner_height * ratio)]};
-}, 120);
-"""
-
-SEND_TAP = "tap.data = {at: [cb_obj.x, cb_obj.y]};"
-
-READ_PIXEL = """
-const data = source.data;
-const image = data.image[0];
-if (image == null) return;
-const [n_rows, n_columns] = image.shape;
-const column = Math.floor((cb_obj.x - data.x[0]) / data.dw[0] * n_columns);
-const row = Math.floor((cb_obj.y - data.y[0]) / data.dh[0] * n_rows);
-if (column < 0 || row < 0 || column >= n_columns || row >= n_rows) { readout.text = ''; return; }
-const value = image[row * n_columns + column];
-const block = data.dw[0] / n_columns * data.dh[0] / n_rows;
-readout.text = `x ${Math.round(cb_obj.x)}   y ${Math.round(cb_obj.y)}   ` +
-  `${Number.isFinite(value) ? Number(value.toPrecision(6)) : 'no data'} ${data.unit[0]}` +
-  (block > 1.01 ? `   (mean of ${block.toFixed(1)} px)` : '');
+LEGEND_CSS = """
+:host { position: absolute !important; left: 66px; bottom: 30px; margin: 0 !important; z-index: 2;
+  pointer-events: none; color: var(--gl-text); }
+.bk-clearfix { font: 11.5px var(--gl-font) !important; }
+.bk-clearfix:not(:empty) { background: var(--gl-panel); border: 1px solid var(--gl-line);
+  border-radius: 4px; padding: 1px 8px; white-space: nowrap; }
+span + span { margin-left: 12px; }
+i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px; }
 """

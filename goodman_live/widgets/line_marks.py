@@ -13,6 +13,22 @@ from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource, CustomJS, LabelSet
 from bokeh.plotting import figure
 
+KIND_COLOURS = {
+    "light": {
+        "nebular": "#a3347f",
+        "stellar": "#1d7049",
+        "sky": "#8a5a00",
+        "telluric": "#4b5c6e",
+        "fit": "#c2410c",
+    },
+    "dark": {
+        "nebular": "#f19ad6",
+        "stellar": "#7fd6a8",
+        "sky": "#e3b65c",
+        "telluric": "#9fb2c6",
+        "fit": "#ff9d5c",
+    },
+}
 _COLUMNS = ("x", "end", "name", "weight", "colour")
 
 

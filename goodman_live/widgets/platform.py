@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import http.client
 import inspect
 import json
 import os
@@ -17,8 +18,12 @@ import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import GoodmanError
 
 ASSETS_VARIABLE = "GOODMAN_ASSETS_URL"
+WAIT_VARIABLE = "GOODMAN_VISIT_URL"
 
 _documents: list[Any] = []
 _listeners: list[Callable[[BaseException], None]] = []
@@ -27,6 +32,11 @@ _listeners: list[Callable[[BaseException], None]] = []
 def in_voila() -> bool:
     """Whether this kernel was started by Voila."""
     return "VOILA_BASE_URL" in os.environ
+
+
+def in_pages() -> bool:
+    """Whether this kernel was started by our own server of pages, which has its own wire."""
+    return in_voila() and ASSETS_VARIABLE in os.environ
 
 
 def setup() -> ModuleType:
@@ -42,11 +52,36 @@ def setup() -> ModuleType:
         _use_local_assets(assets)
     import panel as pn
 
-    pn.extension(comms="ipywidgets" if in_voila() else "default", inline=not assets)
+    if not in_pages():
+        pn.extension(comms="ipywidgets" if in_voila() else "default", inline=not assets)
     pn.config.exception_handler = report
-    if in_voila():
+    if in_pages():
+        _draw_by_wire()
+    elif in_voila():
         _keep_one_document()
     return pn
+
+
+def _draw_by_wire() -> None:
+    """Have whatever a cell ends with drawn by our own wire."""
+    from panel.viewable import MimeRenderMixin, Viewer
+
+    from .wire import displayed
+
+    MimeRenderMixin._repr_mimebundle_ = Viewer._repr_mimebundle_ = displayed
+
+
+def adopt(document: Any) -> None:
+    """Make a document the one of this kernel, and have Panel take it for connected.
+
+    Panel throws away, or puts off for ever, what its JavaScript components have to tell a document
+    that never had a Bokeh session.
+    """
+    from panel.io.state import state
+
+    state._connected[document] = True
+    state._thread_id_[document] = threading.get_ident()
+    _documents[:] = [document]  # one kernel, one viewer, one document
 
 
 def _use_local_assets(url: str) -> None:
@@ -67,15 +102,11 @@ def _keep_one_document() -> None:
 
     jupyter_bokeh makes a second Document unless the model has one. With two, events sent to the
     document (modal, scroll, component messages) never reach the page.
-    The document is also marked as connected and as living on this thread: Panel throws away, or
-    puts off for ever, what its JavaScript components have to tell a document that never had a
-    Bokeh session.
     """
     import panel as pn
     import panel.io.notebook
     import panel.viewable
     from bokeh.document import Document
-    from panel.io.state import state
 
     document_widget = _document_widget()
 
@@ -84,9 +115,7 @@ def _keep_one_document() -> None:
         model = pn.panel(obj, **params).get_root(doc=doc)
         if model.document is None:
             doc.add_root(model)
-        state._connected[doc] = True
-        state._thread_id_[doc] = threading.get_ident()
-        _documents[:] = [doc]  # Voila: one kernel, one viewer, one document
+        adopt(doc)
         return document_widget(model)
 
     pn.ipywidget = panel.io.notebook.ipywidget = panel.viewable.ipywidget = ipywidget
@@ -126,11 +155,23 @@ def _document_widget() -> type:
 
 
 def wait_for_viewer() -> None:
-    """In a preheated kernel, block until somebody opens the page; elsewhere return at once."""
-    if os.environ.get("VOILA_PREHEAT") == "True":
-        from voila.utils import wait_for_request
+    """In a kernel kept ready, block until somebody opens a page; elsewhere return at once.
 
-        wait_for_request()
+    The server of the pages then tells of them, as variables of the environment.
+    """
+    address = os.environ.pop(WAIT_VARIABLE, "")
+    if not address:
+        return
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port)
+    try:
+        connection.request("GET", parts.path)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise GoodmanError("The server of the pages must tell who opened this one; reload it.")
+        os.environ.update(json.loads(answer.read()))
+    finally:
+        connection.close()
 
 
 def on_error(listener: Callable[[BaseException], None]) -> None:
@@ -142,8 +183,9 @@ def report(error: BaseException) -> None:
     """Tell the user (through the listeners) that a callback failed; with no listener, raise it."""
     if not _listeners:
         raise error
-    for listener in list(_listeners):
-        listener(error)
+    with _current_document():
+        for listener in list(_listeners):
+            listener(error)
 
 
 @contextlib.contextmanager
@@ -191,8 +233,6 @@ def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 def message_of(error: BaseException) -> str:
     """One line a person can read: the text of the error, with its type where that tells more."""
-    from ..errors import GoodmanError
-
     text = str(error).strip().splitlines()
     first = text[0] if text else "no message"
     return first if isinstance(error, GoodmanError) else f"{type(error).__name__}: {first}"

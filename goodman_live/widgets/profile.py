@@ -19,13 +19,15 @@ class ProfileEditor(Component):
     noise = param.Number(default=1.0, doc="error of a common row")
     unit = param.String(default="e⁻ per pixel", doc="unit of the light")
     centre = param.Number(default=0.0, doc="row of the chosen object")
-    aperture = param.Number(default=1.0, doc="half width of the aperture [rows]")
-    inner = param.Number(default=2.0, doc="inner edges of the background, from the centre [rows]")
-    outer = param.Number(default=3.0, doc="outer edges of the background, from the centre [rows]")
-    below = param.Boolean(default=True, doc="whether there is a zone below the object")
-    above = param.Boolean(default=True, doc="whether there is a zone above the object")
+    aperture = param.List(default=[1.0, 1.0], doc="its edges below and above the centre [rows]")
+    inner = param.List(default=[2.0, 2.0], doc="inner edges of the zones below and above [rows]")
+    outer = param.List(default=[3.0, 3.0], doc="outer edges of the zones below and above [rows]")
+    sides = param.List(default=[True, True], doc="whether there is a zone below, and one above")
+    mirrored = param.Boolean(default=True, doc="whether both sides are dragged together")
     others = param.List(default=[], doc="rows of the other objects")
-    drag = param.Dict(default={}, doc="set by the page: which line is where, and a count")
+    drag = param.Dict(
+        default={}, doc="set by the page: what, side (-1, 0, 1), value, both, and a count"
+    )
     pick = param.Dict(default={}, doc="set by the page: the row that was clicked, and a count")
     answered = param.Integer(default=0, doc="count of the last drag that was dealt with")
 
@@ -61,15 +63,18 @@ svg text { font: 11px var(--gl-font); fill: var(--gl-dim); }
 """
     _esm = """
 const NS = 'http://www.w3.org/2000/svg';
-const NAMES = {centre: 'Centre of the object', aperture: 'Aperture, half width',
+const NAMES = {centre: 'Centre of the object', aperture: 'Aperture',
   inner: 'Background, inner edge', outer: 'Background, outer edge'};
+const SIDES = {'-1': ', below', '0': '', '1': ', above'};
 export function render({ model, el }) {
   const whole = document.createElement('div'); whole.className = 'whole';
   whole.innerHTML = `<div class="bar"><h3>Along the slit</h3><span class="says grow"></span>
-    <button type="button" class="near" title="Only the rows about the object">Near</button>
+    <button type="button" class="mirrored" title="Drag the lines of both sides together">Mirrored
+    </button><button type="button" class="near" title="Only the rows about the object">Near</button>
     <button type="button" class="faint" title="Stretch what is faint">Faint</button></div>
     <div class="plot"></div>`;
   const says = whole.querySelector('.says'), plot = whole.querySelector('.plot');
+  const mirrored = whole.querySelector('.mirrored');
   const near = whole.querySelector('.near'), faint = whole.querySelector('.faint');
   const make = (tag, parent, attributes) => {
     const node = document.createElementNS(NS, tag);
@@ -85,41 +90,46 @@ export function render({ model, el }) {
   let span = [0, 1], dropped = false;
 
   // Handles live as long as the widget, so that the keyboard's focus stays.
-  const handles = {};
-  for (const what of ['outer', 'inner', 'aperture', 'centre']) {
+  const handles = [];
+  const sidesOf = (what) => what === 'centre' ? [0] : [-1, 1];
+  for (const what of ['outer', 'inner', 'aperture', 'centre']) for (const side of sidesOf(what)) {
     const group = make('g', front, {class: `handle ${what}`, tabindex: 0, role: 'slider',
-      'aria-label': NAMES[what], 'data-what': what});
-    const sides = what === 'centre' ? [0] : [-1, 1];
-    handles[what] = {group, parts: sides.map((side) => ({side,
-      seen: make('line', group, {class: 'seen'}), grip: make('line', group, {class: 'grip'}),
-      knob: make('rect', group, {width: 9, height: 9, rx: 2})}))};
+      'aria-label': NAMES[what] + SIDES[side], 'data-what': what, 'data-side': side});
+    const handle = {what, side, group, seen: make('line', group, {class: 'seen'}),
+      grip: make('line', group, {class: 'grip'}),
+      knob: make('rect', group, {width: 9, height: 9, rx: 2})};
+    handles.push(handle);
     group.onkeydown = (event) => {
       const way = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1}[event.key];
       if (!way) return;
       event.preventDefault();
-      send(what, valueOf(what) + way * (event.shiftKey ? 1 : 0.1));
+      const outwards = event.key.endsWith('Up') || event.key.endsWith('Down') ? way :
+        way * (side || 1);
+      send(what, side, valueOf(what, side) + outwards * (event.shiftKey ? 1 : 0.1));
     };
-    for (const {grip, knob} of handles[what].parts) for (const node of [grip, knob])
-      node.onpointerdown = (event) => {
-        event.preventDefault(); event.stopPropagation();
-        group.focus({preventScroll: true});
-        svg.setPointerCapture(event.pointerId);
-        dragged = {what, value: valueOf(what)};
-        group.classList.add('dragged');
-      };
+    for (const node of [handle.grip, handle.knob]) node.onpointerdown = (event) => {
+      event.preventDefault(); event.stopPropagation();
+      group.focus({preventScroll: true});
+      svg.setPointerCapture(event.pointerId);
+      dragged = {what, side, value: valueOf(what, side), group};
+      group.classList.add('dragged');
+    };
   }
-  const valueOf = (what) => dragged?.what === what ? dragged.value :
-    waiting?.what === what ? waiting.value : model[what];
+  const isMeant = (one, what, side) => one?.what === what &&
+    (one.side === side || (model.mirrored && what !== 'centre'));
+  const valueOf = (what, side) => isMeant(dragged, what, side) ? dragged.value :
+    isMeant(waiting, what, side) ? waiting.value :
+    what === 'centre' ? model.centre : model[what][side < 0 ? 0 : 1];
 
-  const send = (what, value) => {
+  const send = (what, side, value) => {
     value = Number(value.toFixed(2));
-    if (sent > model.answered) { waiting = {what, value}; return; }
-    model.drag = {what, value, count: ++sent};
+    if (sent > model.answered) { waiting = {what, side, value}; return; }
+    model.drag = {what, side, value, both: model.mirrored, count: ++sent};
   };
   model.on('answered', () => {
     if (!waiting) { soon(); return; }
     const next = waiting; waiting = null;
-    send(next.what, next.value);
+    send(next.what, next.side, next.value);
   });
 
   const LEFT = 12, RIGHT = 12, TOP = 10, BOTTOM = 24;
@@ -136,17 +146,18 @@ export function render({ model, el }) {
         value.toPrecision(4))} ${model.unit}`;
       return;
     }
-    const value = dragged.what === 'centre' ? row : Math.abs(row - valueOf('centre'));
+    const {what, side} = dragged;
+    const value = side === 0 ? row : Math.max(side * (row - valueOf('centre', 0)), 0);
     dragged.value = value;
-    says.textContent = `${NAMES[dragged.what]} ${value.toFixed(1)} px`;
-    draw(); send(dragged.what, value);
+    says.textContent = `${NAMES[what]}${model.mirrored ? '' : SIDES[side]} ${value.toFixed(1)} px`;
+    draw(); send(what, side, value);
   };
   svg.onpointerleave = () => { if (!dragged) says.textContent = ''; };
   const drop = () => {
     if (!dragged) return;
-    const {what, value} = dragged;
-    handles[what].group.classList.remove('dragged');
-    send(what, value); dragged = null; draw();
+    const {what, side, value, group} = dragged;
+    group.classList.remove('dragged');
+    send(what, side, value); dragged = null; draw();
     dropped = true;
   };
   // A drag ends with a click, which is not meant.
@@ -156,33 +167,35 @@ export function render({ model, el }) {
     if (dropped || event.target.closest('.handle')) return;
     model.pick = {row: Number(place(event).toFixed(2)), count: ++picks};
   };
+  mirrored.onclick = () => { model.mirrored = !model.mirrored; };
   near.onclick = () => { shown.near = !isNear(); draw(); };
   faint.onclick = () => { shown.faint = !shown.faint; draw(); };
 
-  const reach = () => 1.25 * valueOf('outer') + 4;
+  const reach = () => 1.25 * Math.max(valueOf('outer', -1), valueOf('outer', 1)) + 4;
   const isNear = () => shown.near ?? model.rows.length > 3 * reach();
   const shade = (value) => shown.faint ? Math.asinh(value / (4 * model.noise)) : value;
   function draw() {
     const {rows, light} = model;
     if (rows.length < 2) { back.replaceChildren(); return; }
+    mirrored.setAttribute('aria-pressed', model.mirrored);
     near.setAttribute('aria-pressed', isNear()); faint.setAttribute('aria-pressed', shown.faint);
     const first = rows[0], last = rows[rows.length - 1];
     // The view stands still under a line that is dragged.
-    if (!dragged) span = isNear() ? [Math.max(first, valueOf('centre') - reach()),
-      Math.min(last, valueOf('centre') + reach())] : [first, last];
+    if (!dragged) span = isNear() ? [Math.max(first, valueOf('centre', 0) - reach()),
+      Math.min(last, valueOf('centre', 0) + reach())] : [first, last];
     const inView = light.filter((_, i) => rows[i] >= span[0] && rows[i] <= span[1]).map(shade);
     const lowest = Math.min(0, ...inView), highest = Math.max(...inView, 1e-9);
     const toY = (value) => height - BOTTOM - (value - lowest) / (highest - lowest) *
       (height - TOP - BOTTOM);
     const nodes = document.createDocumentFragment();
-    const centre = valueOf('centre'), half = valueOf('aperture');
-    const inner = valueOf('inner'), outer = valueOf('outer');
+    const centre = valueOf('centre', 0);
+    const at = (what, side) => centre + side * valueOf(what, side);
     const box = (from, to, name) => make('rect', nodes, {class: name,
       x: Math.min(toX(from), toX(to)), width: Math.abs(toX(to) - toX(from)), y: TOP,
       height: height - TOP - BOTTOM});
-    box(centre - outer, centre - inner, model.below ? 'zone' : 'zone none');
-    box(centre + inner, centre + outer, model.above ? 'zone' : 'zone none');
-    box(centre - half, centre + half, 'inside');
+    box(at('outer', -1), at('inner', -1), model.sides[0] ? 'zone' : 'zone none');
+    box(at('inner', 1), at('outer', 1), model.sides[1] ? 'zone' : 'zone none');
+    box(at('aperture', -1), at('aperture', 1), 'inside');
     make('line', nodes, {class: 'axis', x1: LEFT, x2: width - RIGHT, y1: toY(0), y2: toY(0)});
     for (const row of model.others) make('line', nodes, {class: 'other', x1: toX(row),
       x2: toX(row), y1: TOP, y2: height - BOTTOM});
@@ -192,17 +205,14 @@ export function render({ model, el }) {
     for (let row = Math.ceil(span[0] / step) * step; row <= span[1]; row += step)
       make('text', nodes, {x: toX(row), y: height - 8, 'text-anchor': 'middle'}).textContent = row;
     back.replaceChildren(nodes);
-    for (const [what, {group, parts}] of Object.entries(handles)) {
-      const value = valueOf(what);
+    for (const {what, side, group, seen, grip, knob} of handles) {
+      const value = valueOf(what, side), x = toX(side === 0 ? value : centre + side * value);
       group.setAttribute('aria-valuenow', value.toFixed(2));
       group.setAttribute('aria-valuetext', `${value.toFixed(1)} pixels`);
-      for (const {side, seen, grip, knob} of parts) {
-        const x = toX(what === 'centre' ? value : centre + side * value);
-        for (const line of [seen, grip]) for (const [name, to] of [['x1', x], ['x2', x],
-          ['y1', TOP], ['y2', height - BOTTOM]]) line.setAttribute(name, to);
-        const down = {centre: 0, aperture: 14, inner: 28, outer: 42}[what];
-        knob.setAttribute('x', x - 4.5); knob.setAttribute('y', TOP + down);
-      }
+      for (const line of [seen, grip]) for (const [name, to] of [['x1', x], ['x2', x],
+        ['y1', TOP], ['y2', height - BOTTOM]]) line.setAttribute(name, to);
+      const down = {centre: 0, aperture: 14, inner: 28, outer: 42}[what];
+      knob.setAttribute('x', x - 4.5); knob.setAttribute('y', TOP + down);
     }
   }
   const observer = new ResizeObserver(([entry]) => {
@@ -212,8 +222,8 @@ export function render({ model, el }) {
   model.on('remove', () => observer.disconnect());
   let planned = 0;
   const soon = () => { cancelAnimationFrame(planned); planned = requestAnimationFrame(draw); };
-  for (const name of ['rows', 'light', 'centre', 'aperture', 'inner', 'outer', 'below', 'above',
-    'others']) model.on(name, soon);
+  for (const name of ['rows', 'light', 'centre', 'aperture', 'inner', 'outer', 'sides',
+    'mirrored', 'others']) model.on(name, soon);
   draw();
   return whole;
 }

@@ -7,7 +7,7 @@ telescope nobody reads headers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,39 +31,23 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ..errors import GoodmanError
-from ..io import spectrum_bytes
-from ..line_lists import features_of, nearest_feature
+from ..io import read_spectrum, spectrum_bytes
+from ..line_lists import features_of
 from .image import readout_css
-from .line_marks import LineMarks, Mark
+from .line_marks import KIND_COLOURS, LineMarks, Mark
 from .platform import guarded
 from .spectrum_data import SpectrumData, facts_of
-from .spectrum_tools import UNITS, LineTable, SpectrumHead, SpectrumTools, with_error
+from .spectrum_overlays import Overlays, choices_of, others_of
+from .spectrum_scripts import READ_SPECTRUM, SAVE_PICTURE, SEND_RANGE
+from .spectrum_tools import UNITS, LineTable, SpectrumHead, SpectrumTools, row_of
 from .theme import PALETTES, style_figure
 
 if TYPE_CHECKING:
     from ..blocks.line_fit import LineFit
+    from ..catalog import FileRow
+    from ..client import ReadableArchive
 
 PROVISIONAL_NOTE = "provisional wavelength scale"
-KIND_COLOURS = {
-    "light": {
-        "nebular": "#a3347f",
-        "stellar": "#1d7049",
-        "sky": "#8a5a00",
-        "telluric": "#4b5c6e",
-        "fit": "#c2410c",
-    },
-    "dark": {
-        "nebular": "#f19ad6",
-        "stellar": "#7fd6a8",
-        "sky": "#e3b65c",
-        "telluric": "#9fb2c6",
-        "fit": "#ff9d5c",
-    },
-}
-OVERLAY_COLOURS = {
-    "light": ("#b3541e", "#6a3d9a", "#1b7f5c", "#a8325e", "#6b6b00"),
-    "dark": ("#f2a65a", "#c9a2f2", "#6fd0a5", "#f28bb0", "#d6d65c"),
-}
 _EMPTY = {"xs": [], "ys": [], "colour": []}
 _SHOWN = ("x", "y", "flux", "low", "high", "sigma", "sky", "bad")
 
@@ -87,7 +71,9 @@ class SpectrumView(pn.viewable.Viewer):
         self.lines: list[LineFit] = []
         self._table: QTable | None = None
         self._data: SpectrumData | None = None
-        self._overlays: dict[str, SpectrumData] = {}
+        self._overlays = Overlays()
+        self._archive: ReadableArchive | None = None
+        self._offered: dict[int, FileRow] = {}
         self._make_sources()
         self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=8)])
         self._figure = self._build_figure()
@@ -144,8 +130,18 @@ class SpectrumView(pn.viewable.Viewer):
 
     def overlay(self, spectra: Sequence[tuple[str, QTable]]) -> None:
         """Lay other products over the one shown, by name; an empty list takes them away."""
-        self._overlays = {name: SpectrumData.from_table(table) for name, table in spectra}
+        self._overlays.replace(spectra)
         self._draw_overlays()
+
+    def offer(self, archive: ReadableArchive, row: FileRow) -> None:
+        """Let people lay spectra of an archive over the one shown, that of `row`."""
+        self.offer_rows(archive, others_of(archive, row))
+
+    def offer_rows(self, archive: ReadableArchive, others: Mapping[str, Sequence[FileRow]]) -> None:
+        """The same, where one has asked already which there are (`others_of`)."""
+        self._archive = archive
+        self._offered = {one.id: one for rows in others.values() for one in rows}
+        self.tools.offered = choices_of(others)
 
     def measure(self, low: float, high: float) -> LineFit | None:
         """Fit the line between two wavelengths [Angstrom] and add it to the table.
@@ -255,6 +251,7 @@ class SpectrumView(pn.viewable.Viewer):
         tools.watch(lambda *_: self._name_lines(), ["lists", "redshift"])
         tools.watch(lambda *_: self._draw_overlays(), "level")
         tools.watch(self._drop_overlay, "dropped")
+        tools.watch(self._add_overlay, "chosen")
         tools.watch(lambda *_: self._arm(), "measuring")
         tools.watch(lambda event: event.new and self.measure(*event.new), "typed")
         tools.watch(lambda event: event.new and self._export(event.new.split(":")[0]), "ask")
@@ -419,19 +416,9 @@ class SpectrumView(pn.viewable.Viewer):
         # The light of a whole line is per pixel and per Angstrom the same.
         unit = UNITS[1] if self.tools.unit == UNITS[2] else self.tools.unit
         per = 1.0 / self._data.exposure if unit == UNITS[1] else 1.0
-        self.table.param.update(rows=[self._row_of(fit, per) for fit in self.lines], unit=unit)
+        known = self.tools.lists, self.tools.redshift
+        self.table.param.update(rows=[row_of(fit, per, known) for fit in self.lines], unit=unit)
         self.table.visible = True
-
-    def _row_of(self, fit: LineFit, per: float) -> dict[str, object]:
-        within = max(fit.fwhm, 3.0)
-        known = nearest_feature(fit.center, self.tools.lists, self.tools.redshift, within=within)
-        names = ("center", "fwhm", "equivalent_width")
-        return {
-            "name": f"{known.name} {fit.center - known.wavelength:+.2f} Å" if known else "",
-            **{n: with_error(getattr(fit, n), getattr(fit, n + "_error")) for n in names},
-            "flux": with_error(fit.flux * per, fit.flux_error * per),
-            "chi": f"{fit.reduced_chi_square:.2f}" if fit.scatter_known else "–",
-        }
 
     def _mark_lines(self) -> None:
         colours = KIND_COLOURS[self.theme]
@@ -444,36 +431,29 @@ class SpectrumView(pn.viewable.Viewer):
     # Others
 
     def _draw_overlays(self) -> None:
-        colours = OVERLAY_COLOURS[self.theme]
-        found = {"xs": [], "ys": [], "colour": []}
-        named = []
-        for number, (name, data) in enumerate(self._overlays.items()):
-            colour = colours[number % len(colours)]
-            named.append([name, colour])
-            shown = self._shown(data) if self.tools.unit in data.units else data
-            found["xs"].append(shown.wavelength)
-            found["ys"].append((shown.line() * self._level_of(shown)).astype(np.float32))
-            found["colour"].append(colour)
+        mine = None if self._data is None else self._shown(self._data)
+        named = self._overlays.names(self.theme)
         if named or self.tools.overlays:
-            self._over.data = found
+            self._over.data = self._overlays.curves(
+                mine, self.tools.unit, self.tools.width, self.theme, level=self.tools.level
+            )
             self.tools.overlays = named
 
-    def _level_of(self, other: SpectrumData) -> float:
-        """Factor that brings a spectrum to the level of the one shown, where both have light."""
-        if not self.tools.level or self._data is None:
-            return 1.0
-        mine = self._shown(self._data)
-        low = max(mine.wavelength[0], other.wavelength[0])
-        high = min(mine.wavelength[-1], other.wavelength[-1])
-        mine, other = mine.between(low, high), other.between(low, high)
-        if not (mine.good.any() and other.good.any()):
-            return 1.0
-        theirs = float(np.median(other.flux[other.good]))
-        ratio = float(np.median(mine.flux[mine.good])) / theirs if theirs else 1.0
-        return ratio if ratio > 0 else 1.0
+    def _add_overlay(self, event: param.parameterized.Event) -> None:
+        row = self._offered.get(event.new)
+        if row is None:
+            return
+        self.tools.chosen = 0
+        try:
+            table = read_spectrum(self._archive.path(row))
+        except GoodmanError as error:
+            self.tools.message = str(error)
+            return
+        self._overlays.add(row.file_name, table)
+        self._draw_overlays()
 
     def _drop_overlay(self, event: param.parameterized.Event) -> None:
-        if self._overlays.pop(event.new, None) is not None:
+        if self._overlays.drop(event.new):
             self._draw_overlays()
         self.tools.dropped = ""
 
@@ -524,33 +504,3 @@ class SpectrumView(pn.viewable.Viewer):
 
 def _set_range(axis: Range1d, low: float, high: float) -> None:
     axis.update(start=low, end=high, reset_start=low, reset_end=high)
-
-
-READ_SPECTRUM = """
-const {x, flux, sigma, bad} = source.data;
-if (x == null || x.length === 0) { readout.text = ''; return; }
-let low = 0, high = x.length - 1;
-while (high - low > 1) { const middle = (low + high) >> 1;
-    if (x[middle] < cb_obj.x) low = middle; else high = middle; }
-const i = Math.abs(x[low] - cb_obj.x) < Math.abs(x[high] - cb_obj.x) ? low : high;
-const digits = (value) => Number(value.toPrecision(5));
-readout.text = `λ ${x[i].toFixed(2)} Å   flux ${digits(flux[i])}` +
-  (sigma[i] > 0 ? ` ± ${Number(sigma[i].toPrecision(3))}` : '') + (bad[i] ? '   masked' : '');
-"""
-
-SEND_RANGE = """
-const {geometry, final} = cb_obj;
-if (final && geometry.type === 'rect' && geometry.x1 !== geometry.x0)
-  chosen.data = {x: [Math.min(geometry.x0, geometry.x1), Math.max(geometry.x0, geometry.x1)]};
-"""
-
-SAVE_PICTURE = """
-export default ({fig}, source, data, {index}) => {
-  const view = index.get_one(fig);
-  view.export('png').to_blob().then((blob) => {
-    const link = document.createElement('a');
-    link.download = source.data.name[0]; link.href = URL.createObjectURL(blob);
-    link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  });
-};
-"""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import param
 
-from ..line_lists import LISTS
+from ..line_lists import LISTS, nearest_feature
 from .component import Component
 from .spectrum_data import UNITS
 from .theme import root_css
+
+if TYPE_CHECKING:
+    from ..blocks.line_fit import LineFit
 
 WIDTHS = (1, 3, 5, 7, 9, 15, 25, 51)  # [pixel] boxes that one may smooth with
 KEYS = (
@@ -149,6 +154,8 @@ class SpectrumTools(Component):
     redshift = param.Number(default=0.0, bounds=(-0.1, 20.0), doc="of the object, for its lines")
     measuring = param.Boolean(default=False, doc="whether dragging selects a line to measure")
     overlays = param.List(default=[], doc="[name, colour] of the spectra laid over this one")
+    offered = param.List(default=[], doc="[group, id, name] of spectra that may be laid over it")
+    chosen = param.Integer(default=0, doc="set by the page: id of one of them")
     level = param.Boolean(default=True, doc="whether those are brought to the level of this one")
     dropped = param.String(doc="set by the page: name of an overlay to take away")
     message = param.String(doc="why a line could not be measured; empty when all is well")
@@ -250,7 +257,21 @@ export function render({ model }) {
   message.setAttribute('role', 'status');
   const tell = () => { message.textContent = model.message; }; model.on('message', tell); tell();
 
-  const others = group();
+  const others = group(), another = make('select', null, 'Lay another spectrum over this one');
+  another.setAttribute('aria-label', 'Lay over');
+  const offer = () => {
+    another.replaceChildren(new Option('Lay over…', ''));
+    const groups = {};
+    for (const [group, id, name] of model.offered) {
+      groups[group] ??= another.appendChild(Object.assign(make('optgroup'), {label: group}));
+      groups[group].append(new Option(name, id));
+    }
+    another.hidden = model.offered.length === 0;
+  };
+  another.onchange = () => { if (another.value) model.chosen = Number(another.value);
+    another.value = ''; };
+  another.style.maxWidth = '92px';
+  model.on('offered', offer); offer();
   const level = toggle('match levels', 'level',
     'Bring the spectra laid over this one to its level');
   const overlaid = () => {
@@ -265,14 +286,13 @@ export function render({ model }) {
   model.on('overlays', overlaid); overlaid();
 
   let asked = 0;
-  const save = group(make('span', 'Save'));
-  save.firstChild.style.color = 'var(--gl-dim)';
-  for (const [kind, title] of [['png', 'The figure as it is'], ['csv', 'As shown: unit, smoothing'],
-    ['fits', 'As measured: every pixel in electrons, with the header']]) {
-    const button = make('button', kind.toUpperCase(), title);
-    button.onclick = () => { model.ask = `${kind}:${++asked}`; };
-    save.append(button);
-  }
+  const save = make('select'); save.setAttribute('aria-label', 'Save as');
+  for (const [text, kind, title] of [['Save…', '', ''],
+    ['PNG: the figure as it is', 'png'], ['CSV: as shown, unit and smoothing', 'csv'],
+    ['FITS: as measured, with the header', 'fits']]) save.add(new Option(text, kind));
+  save.onchange = () => { if (save.value) model.ask = `${save.value}:${++asked}`;
+    save.value = ''; };
+  save.style.maxWidth = '70px';
   model.on('file', () => {
     if (!model.file.name) return;
     const bytes = Uint8Array.from(atob(model.file.content), (one) => one.charCodeAt(0));
@@ -286,7 +306,7 @@ export function render({ model }) {
     group(make('span', 'Lines'), lists), shift,
     group(toggle('Measure a line', 'measuring',
       'Drag over a line and some continuum on both sides'),
-      typing, message), others, save);
+      typing, message), another, others, save);
   for (const span of row.querySelectorAll('.group > span:first-child:not([class])'))
     span.style.color = 'var(--gl-dim)';
   return row;
@@ -307,7 +327,7 @@ class LineTable(Component):
     dropped = param.Integer(default=-1, doc="set by the page: number of a line to forget")
 
     _css = """
-.scroll { max-height: 118px; overflow: auto; border-top: 1px solid var(--gl-line); }
+.scroll { max-height: 76px; overflow: auto; border-top: 1px solid var(--gl-line); }
 table { border-collapse: collapse; width: 100%; font-size: 12px; }
 th { text-align: right; font-weight: 500; color: var(--gl-dim); padding: 2px 10px;
   position: sticky; top: 0; background: var(--gl-panel); white-space: nowrap; }
@@ -357,3 +377,23 @@ def with_error(value: float, error: float) -> tuple[str, str]:
         return "–", ""
     digits = max(0, 1 - int(f"{error:e}".split("e")[1]))
     return f"{value:.{digits}f}", f"{error:.{digits}f}"
+
+
+def row_of(fit: LineFit, per: float, known: tuple[Sequence[str], float]) -> dict[str, object]:
+    """A line of the table.
+
+    Parameters
+    ----------
+    per
+        What fluxes are multiplied with.
+    known
+        Line lists, and the redshift of the object, that may give the line its name.
+    """
+    name = nearest_feature(fit.center, *known, within=max(fit.fwhm, 3.0))
+    names = ("center", "fwhm", "equivalent_width")
+    return {
+        "name": f"{name.name} {fit.center - name.wavelength:+.2f} Å" if name else "",
+        **{n: with_error(getattr(fit, n), getattr(fit, n + "_error")) for n in names},
+        "flux": with_error(fit.flux * per, fit.flux_error * per),
+        "chi": f"{fit.reduced_chi_square:.2f}" if fit.scatter_known else "–",
+    }

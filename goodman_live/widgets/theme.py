@@ -6,7 +6,10 @@ table: as variables on the document's root and as properties of the figure.
 
 from __future__ import annotations
 
-from bokeh.plotting import figure
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure
 
 PALETTES: dict[str, dict[str, str]] = {
     "light": {
@@ -34,7 +37,7 @@ PALETTES: dict[str, dict[str, str]] = {
         "raised": "#1b232c",
         "line": "#27313c",
         "text": "#d5dde5",
-        "dim": "#8493a3",
+        "dim": "#8f9eae",
         "accent": "#78b4ee",
         "select": "#1c2d3f",
         "good": "#68bb90",
@@ -97,8 +100,8 @@ input::placeholder { color: var(--gl-dim); }
   overflow: hidden; background: var(--gl-panel); }
 .segments button { border: 0; border-radius: 0; padding: 3px 11px; color: var(--gl-dim); }
 .segments button + button { border-left: 1px solid var(--gl-line); }
-.segments button[aria-pressed=true] { background: var(--gl-select); color: var(--gl-text);
-  font-weight: 600; }
+.segments button:is([aria-pressed=true], [aria-selected=true]) {
+  background: var(--gl-select); color: var(--gl-text); font-weight: 600; }
 .state { display: inline-flex; align-items: center; gap: 5px; font-size: 11.5px;
   white-space: nowrap; color: var(--gl-dim); }
 .state::before { content: ''; width: 7px; height: 7px; border-radius: 50%;

@@ -6,27 +6,19 @@ they cost more than the extraction.
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.nddata import CCDData
 
-from .. import io, lamps
-from ..arcs import BorrowedSolution, DispersionSettings, Solved
+from ..arcs import DispersionSettings, Solved
 from ..blocks.profile import Profile, collapse, straighten
 from ..blocks.targets import TargetSettings
-from ..blocks.templates import Template
 from ..blocks.trace import Trace, TraceSettings, borrow_trace
-from ..catalog import RAW, REDUCED, Archive, FileRow
-from ..errors import FrameError, NoTargetFound, NotFound
+from ..errors import NoTargetFound
 from ..instruments import Geometry
-from ..metadata import FrameInfo
 from ..recipes import (
     Extracted,
     ReductionSettings,
@@ -36,98 +28,11 @@ from ..recipes import (
     trace_at,
 )
 from ..settings import Settings
+from .image_marks import Zones
+from .reduced_frame import ReducedFrame
 from .spectrum_data import SpectrumData
 
 HIT = 0.75  # [FWHM] who points this near an object means that one
-
-
-@dataclass(frozen=True)
-class ReducedFrame:
-    """A reduced frame with what its wavelengths come from.
-
-    `image` (n_rows, n_columns) [electron] and `arcs` are products of the recipes, `paths` the
-    files of both, the image's first, where there are any; `row` is the image's in the archive.
-    """
-
-    image: CCDData
-    arcs: tuple[CCDData, ...] = ()
-    settings: ReductionSettings = field(default_factory=ReductionSettings)
-    templates: tuple[Template, ...] = ()
-    borrowed: BorrowedSolution | None = None
-    paths: tuple[Path, ...] = ()
-    row: FileRow | None = None
-
-    @classmethod
-    def from_archive(cls, archive: Archive, file_id: int) -> ReducedFrame:
-        """The reduced frame of a file, whichever of its products that is.
-
-        Raises
-        ------
-        NotFound
-            If it has not been reduced.
-        """
-        asked = archive.file(file_id)
-        raw_id = asked.id if asked.data_type == RAW else asked.original_id
-        found = archive.children(raw_id or 0, current_only=True)
-        row = next((r for r in found if r.data_type == REDUCED), None)
-        if row is None:
-            raise NotFound(f"{asked.file_name} must be reduced before it can be extracted anew.")
-        image = io.read_image(archive.path(row))
-        plan = json.loads(image.header.get("GSP_PLAN") or "{}")
-        arcs = [archive.root / name for name in plan.get("arcs", ())]
-        arcs = [path for path in arcs if path.exists()]
-        return cls(
-            image,
-            tuple(io.read_image(path) for path in arcs),
-            ReductionSettings(**plan.get("settings", {})),
-            tuple(lamps.read_library(lamps.library_folder(), _info_of(image))),
-            _lender(archive, plan.get("lender", "")),
-            (archive.path(row), *arcs),
-            row,
-        )
-
-
-def _info_of(image: CCDData) -> FrameInfo:
-    return FrameInfo.from_header(image.header, image.shape, image.header["GSP_ONAM"])
-
-
-def _lender(archive: Archive, name: str) -> BorrowedSolution | None:
-    with contextlib.suppress(FrameError, OSError, KeyError):
-        if name:
-            return BorrowedSolution.from_header(io.read_header(archive.root / name))
-    return None
-
-
-@dataclass(frozen=True)
-class Zones:
-    """Half width of the aperture, and edges of the background zones from the centre.
-
-    All in array rows; `sides` tells whether there is a zone below and one above.
-    """
-
-    centre: float
-    half_width: float
-    inner: float
-    outer: float
-    sides: tuple[bool, bool]
-
-    @classmethod
-    def of_header(cls, header: Mapping[str, Any], geometry: Geometry) -> Zones:
-        """Those that an extracted spectrum of a frame of this geometry tells of."""
-        low, high = _section(header["GSP_EXTR"])
-        centre, half_width = (low + high) / 2, (high - low) / 2
-        zones = [header[card] for card in ("GSP_BKG1", "GSP_BKG2")]
-        edges = [sorted(abs(e - centre) for e in _section(z)) for z in zones if z != "none"]
-        inner, outer = edges[0] if edges else (half_width, half_width)
-        sides = (zones[0] != "none", zones[1] != "none")
-        binning = geometry.y_binning
-        row = float(geometry.rows_from_detector(centre))
-        return cls(row, half_width / binning, inner / binning, outer / binning, sides)
-
-
-def _section(text: str) -> tuple[float, float]:
-    low, high = text.split(":")
-    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -161,6 +66,48 @@ class Trial:
     def signal_to_noise(self) -> float:
         """Median of a pixel."""
         return self.data.signal_to_noise()
+
+
+def settings_at(
+    settings: ReductionSettings,
+    zones: Zones,
+    fwhm: float,
+    edge: tuple[str, int],
+    distance: float,
+    *,
+    both: bool,
+) -> dict[str, float]:
+    """Settings that put an edge of the aperture or of a background zone at a distance.
+
+    Parameters
+    ----------
+    zones
+        Where they are now.
+    fwhm, distance
+        Width of the object, and of the edge from its centre [rows].
+    edge
+        'aperture', 'inner' or 'outer', and the side: -1 below the object, 1 above.
+    both
+        Whether the edge of the other side is to be as far.
+    """
+    what, side = edge
+    if what == "aperture":
+        low, high = zones.aperture
+        low, high = distance if both or side < 0 else low, distance if both or side > 0 else high
+        found = {"extraction_width": low + high, "extraction_offset": (high - low) / 2}
+        return {name: _allowed(settings, name, rows / fwhm) for name, rows in found.items()}
+    name = "background_distance" if what == "inner" else "background_width"
+    if what == "outer":
+        distance -= (zones.below if side < 0 else zones.above)[0]
+    value = max(_allowed(settings, name, distance / fwhm), settings.param[name].bounds[0])
+    below = getattr(settings, name)
+    above = getattr(settings, f"{name}_above") or below
+    below, above = value if both or side < 0 else below, value if both or side > 0 else above
+    return {name: below, f"{name}_above": 0.0 if above == below else above}
+
+
+def _allowed(settings: ReductionSettings, name: str, value: float) -> float:
+    return round(float(np.clip(value, *settings.param[name].bounds)), 2)
 
 
 def differences(old: Trial, new: Trial) -> list[tuple[str, str, str]]:
@@ -295,6 +242,25 @@ class Desk:
             del self._added[self.chosen - len(self.found)]
             self.chosen = 0
 
+    # What is asked for when it is kept
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Settings that differ from those the frame was reduced with."""
+        before = self.frame.settings.to_dict()
+        return {n: value for n, value in self.settings.to_dict().items() if value != before[n]}
+
+    @property
+    def moved(self) -> dict[int, float]:
+        """By how much the objects that were found are moved [detector rows], by their number."""
+        n_found = len(self.found)
+        return {n: rows for n, rows in self._moved.items() if rows and n < n_found}
+
+    @property
+    def added(self) -> list[float]:
+        """Centres in the middle column of the objects that somebody pointed at [detector rows]."""
+        return list(self._added)
+
     # Looking
 
     @cached_property
@@ -328,20 +294,9 @@ class Desk:
         solved = self._solve(trace) if is_final else self._last
         others = [other for other in traces if other is not trace]
         extracted = extract_spectrum(self.frame.image, trace, others, solved, self.settings)
-        zones = Zones.of_header(extracted.spectrum.linear.header, self.geometry)
+        middle = float(trace.row_at(np.mean(trace.domain)))
+        zones = Zones.of_header(extracted.spectrum.linear.header, self.geometry, middle)
         return Trial(self.settings, place, trace, extracted, zones, is_final)
-
-    def all_extracted(self) -> list[Extracted]:
-        """Spectra of all objects with these settings."""
-        traces, made = self.traces, []
-        for trace in traces:
-            others = [other for other in traces if other is not trace]
-            taken = [one.spectrum.name for one in made]
-            solved = self._solve(trace)
-            made.append(
-                extract_spectrum(self.frame.image, trace, others, solved, self.settings, taken)
-            )
-        return made
 
     def _solved_as(self, trace: Trace) -> tuple:
         return trace, _values(self.settings, DispersionSettings)
@@ -370,54 +325,7 @@ class Desk:
         self.settings, self.chosen = state["settings"], state["chosen"]
         self._moved, self._added = dict(state["moved"]), list(state["added"])
 
-    def code(self) -> str:
-        """A notebook cell that makes the same spectrum."""
-        found = self.found
-        moves = [
-            f"traces[{n}] = found[{n}].moved({rows!r})" for n, rows in self._moved.items() if rows
-        ]
-        added = [f"traces.append(recipes.trace_at(image, {row!r}, found))" for row in self._added]
-        finding = "recipes.find_traces(image, settings)" if found else "[]"
-        templates = ", templates" if self.frame.templates else ""
-        lines = [
-            "from goodman_live import io, recipes",
-            "",
-            *self._reading(),
-            f"settings = recipes.ReductionSettings({_arguments(self.settings)})",
-            f"found = {finding}",
-            "traces = list(found)",
-            *moves,
-            *added,
-            f"trace = traces[{self.chosen}]",
-            "others = [other for other in traces if other is not trace]",
-            f"solved = recipes.solve_along(image, trace, arcs, settings{templates})",
-            "spectrum = recipes.extract_spectrum(image, trace, others, solved, settings).spectrum",
-            "spectrum.table",
-        ]
-        return "\n".join(lines)
-
-    def _reading(self) -> Sequence[str]:
-        if not self.frame.paths:
-            return ["# image and arcs are the reduced frames that the explorer was given"]
-        image, *arcs = (f'io.read_image("{path}")' for path in self.frame.paths)
-        lines = [f"image = {image}", "arcs = [", *(f"    {arc}," for arc in arcs), "]"]
-        if self.frame.templates:
-            lines[:0] = [
-                "from goodman_live import lamps",
-                "from goodman_live.metadata import FrameInfo",
-                "",
-            ]
-            lines += [
-                'info = FrameInfo.from_header(image.header, image.shape, image.header["GSP_ONAM"])',
-                "templates = lamps.read_library(lamps.library_folder(), info)",
-            ]
-        return lines
-
 
 def _values(settings: ReductionSettings, *kinds: type[Settings]) -> tuple:
     """Values of the settings that some blocks declare."""
     return tuple(getattr(settings, name) for kind in kinds for name in kind.names())
-
-
-def _arguments(settings: ReductionSettings) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in settings.changed().items())

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from made_frames import electron_frame, set_quality, star
 
+from goodman_live.blocks.background import fit_background
 from goodman_live.blocks.extract import (
     ExtractionSettings,
     aperture_weights,
     extract_arc,
     extract_target,
-    fit_background,
     missing_background,
 )
 from goodman_live.blocks.optimal import Noise

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from urllib.parse import urlsplit
 
 import nbformat
 import pytest
 
 pytest.importorskip("voila", reason="the widgets under Voila need the extra 'dashboards'")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from widgets.extractable import ROW, fill_archive, reduce_one  # noqa: E402
+from widgets.extractable import ROW, fill_archive, reduce_one
 
-CHROMIUM = (
-    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 60_000  # [ms] for a browser on a busy machine
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium found; install it or set CHROMIUM to its path"
-)
+from .serving import PATIENCE, expect, server, wait_until
 
 EXPLORER = """
 from goodman_live.catalog import Archive
@@ -60,30 +35,10 @@ view = SettingsForm(on_save=save)
 SETUP = "from goodman_live.widgets import platform\n\npn = platform.setup()\n"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SERVE = (
-    "import sys, pathlib, goodman_live.dashboard as d;"
+    "import sys, pathlib, goodman_live.dashboard.server as d, goodman_live.dashboard.__main__ as m;"
     "d.notebook_path = lambda: pathlib.Path(sys.argv[1]);"
-    "sys.exit(d.main(['--archive', sys.argv[2], '--port', '0', '--preheat', '0']))"
+    "sys.exit(m.main(['--archive', sys.argv[2], '--port', '0']))"
 )
-
-
-@contextlib.contextmanager
-def server(command, pattern):
-    """A server of its own process; the address that it announces."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        lines = iter(process.stdout.readline, "")
-        yield next(found[0] for found in (re.search(pattern, line) for line in lines) if found)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
 
 
 def under_voila(tmp_path, text):
@@ -92,7 +47,7 @@ def under_voila(tmp_path, text):
     notebook.cells = [nbformat.v4.new_code_cell(part) for part in (SETUP, text, "view")]
     nbformat.write(notebook, tmp_path / "page.ipynb")
     command = "-c", SERVE, tmp_path / "page.ipynb", tmp_path / "archive"
-    return server(command, r"http://127\.0\.0\.1:\d+/")
+    return server(command)
 
 
 def under_panel(tmp_path, text):
@@ -103,46 +58,14 @@ def under_panel(tmp_path, text):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A page that fails the test when it logs an error."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    errors = []
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert [error for error in errors if "favicon" not in error] == []
-
-
-@pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     archive = fill_archive(tmp_path_factory.mktemp("archive"), *reduce_one())
     yield archive
     archive.close()
 
 
-def expect(locator):
-    return playwright.expect(locator)
-
-
-def leaves(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1"
-
-
 def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path, page):
-    raw = archive.frames(calibrations=None)[0]
-    outside = []
-    page.on("request", lambda request: outside.append(request.url) if leaves(request.url) else None)
+    raw = next(row for row in archive.frames(calibrations=None) if row.kind == "spectrum")
     text = EXPLORER.format(archive=str(archive.root), file_id=raw.id)
     with under_voila(tmp_path, text) as url:
         page.goto(url)
@@ -150,7 +73,7 @@ def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path,
         expect(head).to_have_attribute("data-drawn", "1", timeout=PATIENCE)
         page.get_by_role("button", name="Keep this as A").click()
         # By the keyboard, by the form, and by dragging.
-        slider = page.get_by_role("slider", name="Aperture, half width")
+        slider = page.get_by_role("slider", name="Aperture, above")
         width = float(slider.get_attribute("aria-valuenow"))
         slider.press("Shift+ArrowRight")
         expect(page.locator("table")).to_contain_text("Extraction width", timeout=PATIENCE)
@@ -161,9 +84,20 @@ def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path,
         page.mouse.down()
         page.mouse.move(knob["x"] + 44, knob["y"] + 20, steps=6)
         page.mouse.up()
-        until(lambda: float(slider.get_attribute("aria-valuenow")) > width + 2)
+        wait_until(lambda: float(slider.get_attribute("aria-valuenow")) > width + 2)
+        # One edge alone.
+        page.get_by_role("button", name="Mirrored").click()
+        below = page.get_by_role("slider", name="Aperture, below")
+        alone = page.get_by_role("slider", name="Background, outer edge, above")
+        before = [float(one.get_attribute("aria-valuenow")) for one in (below, slider, alone)]
+        below.press("Shift+ArrowUp")
+        alone.press("Shift+ArrowUp")
+        wait_until(lambda: float(alone.get_attribute("aria-valuenow")) > before[2] + 0.5)
+        expect(page.locator("table")).to_contain_text("Extraction offset", timeout=PATIENCE)
+        expect(page.locator("table")).to_contain_text("Background width, above", timeout=PATIENCE)
+        assert float(slider.get_attribute("aria-valuenow")) == pytest.approx(before[1], abs=0.2)
         # A faint object by a click beside the found one.
-        plot = page.locator("svg").bounding_box()
+        plot = page.locator(".plot svg").bounding_box()
         page.mouse.click(plot["x"] + 30, plot["y"] + 60)
         choice = page.locator("#gl-object")
         expect(choice.locator("option")).to_have_count(2, timeout=PATIENCE)
@@ -172,6 +106,7 @@ def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path,
         expect(page.get_by_role("slider", name="Centre of the object")).to_have_attribute(
             "aria-valuenow", re.compile(f"^{int(ROW)}"), timeout=PATIENCE
         )
+        look_at_the_image(page)
         page.get_by_role("button", name="Copy as code").click()
         cell = page.get_by_label("Notebook cell")
         expect(cell).to_have_value(re.compile(r"extraction_type='optimal'"), timeout=PATIENCE)
@@ -180,7 +115,33 @@ def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path,
         page.goto("about:blank")
     versions = {row.version for row in archive.children(raw.id)}
     assert versions == {1, 2}
-    assert outside == []
+
+
+def look_at_the_image(page):
+    """The keys of a quick look, row and column under the cursor, and levels."""
+    place = page.get_by_role("button", name="Star", exact=True).bounding_box()
+    card = page.locator(".card")
+    expect(card).to_be_hidden()
+    for step in (0, 2):
+        page.mouse.move(place["x"] + step, place["y"] + 110)
+    expect(page.locator(".gl-readout").first).to_contain_text("electron", timeout=PATIENCE)
+    page.keyboard.press("k")
+    expect(card).to_contain_text("Peak along column", timeout=PATIENCE)
+    expect(card).to_contain_text("″")
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden(timeout=PATIENCE)
+    page.keyboard.press("l")
+    expect(card).to_contain_text("Row ", timeout=PATIENCE)
+    page.get_by_role("button", name="Close").click()
+    # Nobody who types wants to measure.
+    level = page.get_by_label("low level")
+    level.fill("5")
+    page.mouse.move(place["x"], place["y"] + 112)
+    level.press("a")
+    level.press("Backspace")
+    level.press("Enter")
+    expect(page.get_by_label("Limits")).to_have_value("manual", timeout=PATIENCE)
+    expect(card).to_be_hidden()
 
 
 def test_the_form_checks_marks_resets_and_saves_under_panel(tmp_path, page):
@@ -192,19 +153,21 @@ def test_the_form_checks_marks_resets_and_saves_under_panel(tmp_path, page):
         field = page.locator(".field[data-name=extraction_width]")
         expect(field).to_have_class("field changed", timeout=PATIENCE)
         # What is refused stays where it is, with the reason, also when others change.
-        most = page.get_by_label("Max targets", exact=True)
+        most = page.get_by_label("Maximum number of targets", exact=True)
         most.fill("0")
         most.press("Tab")
         page.get_by_label("Ignore bias", exact=True).check()
         why = page.locator(".field[data-name=max_targets] .wrong")
-        expect(why).to_have_text("Max targets must be at least 1, not 0.", timeout=PATIENCE)
+        expect(why).to_have_text(
+            "Maximum number of targets must be at least 1, not 0.", timeout=PATIENCE
+        )
         expect(page.get_by_text("2 of 34 settings differ")).to_be_visible(timeout=PATIENCE)
         expect(most).to_have_value("0")
         expect(most).to_have_attribute("aria-invalid", "true")
         save, status = page.get_by_role("button", name="Save as"), page.locator(".message")
         save.click()
         expect(status).to_contain_text("a value that is refused", timeout=PATIENCE)
-        page.get_by_label("Reset Max targets to 3").click()
+        page.get_by_label("Reset Maximum number of targets to 3").click()
         expect(most).to_have_value("3", timeout=PATIENCE)
         save.click()
         expect(status).to_have_text("Bias frames are not to be ignored here.", timeout=PATIENCE)
@@ -223,10 +186,3 @@ def test_the_form_checks_marks_resets_and_saves_under_panel(tmp_path, page):
         expect(width).to_have_value("3.5", timeout=PATIENCE)
         expect(page.get_by_label("Ignore bias", exact=True)).to_be_checked()
         page.goto("about:blank")
-
-
-def until(condition, timeout_seconds: float = 30):
-    end = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)

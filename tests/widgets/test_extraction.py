@@ -15,14 +15,15 @@ pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 from blocks.made_frames import star
 
 from goodman_live import io
+from goodman_live.answers import Job
 from goodman_live.catalog import CALIBRATED
 from goodman_live.catalog.index import index_archive
 from goodman_live.errors import NotFound, Refused
 from goodman_live.recipes import ReductionSettings, reduce_spectrum, solve_along
 from goodman_live.simulate import simulate_spectrum
-from goodman_live.versions import save_version
 from goodman_live.widgets.extraction import ExtractionExplorer
-from goodman_live.widgets.trials import Desk, ReducedFrame
+from goodman_live.widgets.reduced_frame import ReducedFrame
+from goodman_live.widgets.trials import Desk, settings_at
 
 from .extractable import ROW, SETTINGS, SETUP, fill_archive, reduce_one
 
@@ -36,8 +37,8 @@ def reduced():
 
 @pytest.fixture(scope="module")
 def frame(reduced):
-    _, arc, products, settings = reduced
-    return ReducedFrame(products.image, (arc,), settings)
+    _, (_, arc), products, settings = reduced
+    return ReducedFrame(products.image, (arc.image,), settings)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,13 @@ def explorer(the_explorer):
 @pytest.fixture(scope="module")
 def with_second(reduced):
     """The frame with a second object on it, of known light, that the settings leave out."""
-    _, arc, products, settings = reduced
+    _, (_, arc), products, settings = reduced
     image = products.image.copy()
-    trace = Desk(ReducedFrame(image, (arc,), settings)).trace
+    trace = Desk(ReducedFrame(image, (arc.image,), settings)).trace
     rows = trace.rows_in(image) - trace.rows_in(image)[image.shape[1] // 2] + SECOND
     fwhm = trace.fwhm / 2
     image.data = image.data + star(image.shape, rows, fwhm, SECOND_ELECTRONS).astype(np.float32)
-    return ReducedFrame(image, (arc,), settings)
+    return ReducedFrame(image, (arc.image,), settings)
 
 
 def same(one, other):
@@ -78,9 +79,11 @@ def deed(part, **what):
     part.deed = {**what, "count": part.deed.get("count", 0) + 1}
 
 
-def drag(explorer, what, value):
+def drag(explorer, what, value, side=1, *, both=True):
     count = explorer.profile.answered + 1
-    explorer.profile.drag = {"what": what, "value": value, "count": count}
+    explorer.profile.drag = {
+        "what": what, "side": side, "value": value, "both": both, "count": count,
+    }  # fmt: skip
     assert explorer.profile.answered == count
 
 
@@ -100,9 +103,9 @@ def test_the_explorer_begins_with_the_spectrum_of_the_recipe(reduced, explorer):
 
 
 def test_a_setting_redraws_the_spectrum_with_what_the_recipe_makes_of_it(reduced, explorer):
-    raw, arc, _, settings = reduced
+    raw, (_, arc), _, settings = reduced
     explorer.form.change(extraction_type="optimal", extraction_width=3.5, background_order=2)
-    expected = reduce_spectrum(raw, arcs=[arc], settings=explorer.settings)
+    expected = reduce_spectrum(raw, arcs=[arc.image], settings=explorer.settings)
     same(explorer.trial.extracted.spectrum.table, expected.spectra[0].table)
     drawn = np.asarray(explorer.spectra._now.data["y"])
     assert np.nanmedian(drawn) == pytest.approx(np.nanmedian(explorer.trial.data.line()))
@@ -114,9 +117,9 @@ def test_a_setting_redraws_the_spectrum_with_what_the_recipe_makes_of_it(reduced
 def test_lines_on_the_profile_are_where_the_light_was_taken(explorer):
     fwhm = explorer.desk.trace.fwhm / 2
     assert explorer.profile.centre == pytest.approx(ROW, abs=0.5)
-    assert explorer.profile.aperture == pytest.approx(1.25 * fwhm, abs=0.01)
-    assert explorer.profile.inner == pytest.approx(3 * fwhm, abs=0.01)
-    assert explorer.profile.outer == pytest.approx(7 * fwhm, abs=0.01)
+    assert explorer.profile.aperture == pytest.approx([1.25 * fwhm] * 2, abs=0.01)
+    assert explorer.profile.inner == pytest.approx([3 * fwhm] * 2, abs=0.01)
+    assert explorer.profile.outer == pytest.approx([7 * fwhm] * 2, abs=0.01)
     rows, light = np.array(explorer.profile.rows), np.array(explorer.profile.light)
     assert rows[light.argmax()] == pytest.approx(ROW, abs=1)
 
@@ -132,10 +135,43 @@ def test_lines_on_the_profile_are_where_the_light_was_taken(explorer):
 def test_a_dragged_line_changes_its_setting_and_lies_there_afterwards(explorer, what, value, name):
     before = explorer.settings.to_dict()
     drag(explorer, what, value)
-    assert getattr(explorer.profile, what) == pytest.approx(value, abs=0.05)
+    assert getattr(explorer.profile, what) == pytest.approx([value, value], abs=0.05)
     now = explorer.settings.to_dict()
     assert {key for key in now if now[key] != before[key]} == {name}
     assert explorer.form.fields.values[name] == now[name]
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("what, value", [("aperture", 9.0), ("inner", 14.0), ("outer", 32.0)])
+def test_one_edge_can_be_dragged_and_all_others_stay(explorer, what, side, value):
+    names = ("aperture", "inner", "outer")
+    before = {name: list(getattr(explorer.profile, name)) for name in names}
+    drag(explorer, what, value, side, both=False)
+    expected = {name: list(edges) for name, edges in before.items()}
+    expected[what][side > 0] = value
+    if what == "inner":  # the zone keeps its width
+        expected["outer"][side > 0] += value - before["inner"][side > 0]
+    now = {name: getattr(explorer.profile, name) for name in names}
+    for name in names:
+        assert now[name] == pytest.approx(expected[name], abs=0.1), name
+    low, high = (float(edge) for edge in explorer.trial.header["GSP_EXTR"].split(":"))
+    assert high - low == pytest.approx(2 * sum(now["aperture"]), abs=0.05)
+    drag(explorer, what, value, side, both=True)
+    assert getattr(explorer.profile, what) == pytest.approx([value, value], abs=0.1)
+    assert explorer.settings.extraction_offset == 0
+    assert explorer.settings.background_distance_above == 0
+
+
+def test_edges_of_any_kind_are_kept_within_what_is_allowed(explorer):
+    fwhm, zones = explorer.desk.trace.fwhm / 2, explorer.trial.zones
+    for what in ("aperture", "inner", "outer"):
+        for side in (-1, 1):
+            for distance in (0.0, 1e4):
+                found = settings_at(
+                    explorer.settings, zones, fwhm, (what, side), distance, both=False
+                )
+                values = explorer.settings.to_dict() | found
+                assert ReductionSettings(**values).to_dict() == values
 
 
 def test_a_line_dragged_beyond_what_is_allowed_stays_at_the_limit(explorer):
@@ -192,7 +228,7 @@ def test_a_frame_without_an_object_can_be_pointed_at(reduced):
     raw, _ = simulate_spectrum(SETUP, magnitude=np.inf, seed=5)
     settings = ReductionSettings(cosmic_ray_rejection="none")
     image = reduce_spectrum(raw, settings=settings).image
-    explorer = ExtractionExplorer(ReducedFrame(image, (reduced[1],), settings))
+    explorer = ExtractionExplorer(ReducedFrame(image, (reduced[1][1].image,), settings))
     pick(explorer, 30.0)
     assert explorer.profile.centre == pytest.approx(30.0, abs=0.1)
     assert abs(explorer.trial.signal_to_noise) < 1
@@ -280,29 +316,80 @@ def test_the_copied_code_makes_the_same_spectrum(with_second, tmp_path):
     same(names["spectrum"].table, explorer.trial.extracted.spectrum.table)
 
 
-def test_saving_and_the_default_call_whoever_gave_them(frame):
-    saved, defaults = [], []
+class Elsewhere:
+    """A keeper whose jobs take a while, and end as they are told."""
 
-    def save(extracted, settings):
-        saved.append((extracted, settings))
+    def __init__(self, *states):
+        self.states, self.asked, self.cancelled = list(states), [], False
+
+    def extract(self, row, changed, moved, added):
+        self.asked.append((row, changed, moved, added))
+        return Job(7, self.states.pop(0))
+
+    def wait(self, job, timeout):
+        return Job(7, self.states.pop(0), progress="extracting")
+
+    def cancel(self, job):
+        self.cancelled = True
+
+    def told(self, job):
+        if job.state == "failed":
+            raise Refused("There is no room.")
         return "Saved as version 2."
 
-    explorer = ExtractionExplorer(frame, save=save, make_default=defaults.append)
+
+@pytest.fixture
+def kept(frame):
+    """The frame as if it were in an archive."""
+    return replace(frame, row="the row")
+
+
+def test_what_is_saved_is_what_differs_from_the_reduction(kept):
+    keeper, defaults = Elsewhere("done"), []
+    explorer = ExtractionExplorer(kept, keeper=keeper, make_default=defaults.append)
+    explorer.form.change(extraction_width=3.0)
+    drag(explorer, "centre", ROW + 2)
     pick(explorer, 20.0)
     deed(explorer.deeds, save=True)
-    ((extracted, settings),) = saved
-    assert len(extracted) == 2 and settings is explorer.settings
-    assert len({one.spectrum.name for one in extracted}) == 2
+    ((row, changed, moved, added),) = keeper.asked
+    assert (row, changed) == ("the row", {"extraction_width": 3.0})
+    assert moved == {0: pytest.approx(4.0, abs=1.1)}
+    geometry = explorer.desk.geometry
+    assert added == [pytest.approx(float(geometry.rows_to_detector(20.0)), abs=0.01)]
     assert explorer.deeds.message == "Saved as version 2."
     deed(explorer.deeds, default=True)
     assert defaults == [explorer.settings]
 
 
-def test_a_refusal_is_shown_and_nothing_else_happens(frame):
-    def refuse(*_):
-        raise Refused("Only members may save.")
+@pytest.mark.parametrize(
+    "end, said", [("done", "Saved as version 2."), ("failed", "There is no room.")]
+)
+def test_what_takes_a_while_says_how_it_goes_and_can_be_stopped(kept, end, said):
+    keeper, heard = Elsewhere("queued", "running", end), []
 
-    explorer = ExtractionExplorer(frame, save=refuse)
+    async def live():
+        explorer = ExtractionExplorer(kept, keeper=keeper)
+        explorer.deeds.param.watch(lambda event: heard.append(event.new), "message")
+        deed(explorer.deeds, save=True)
+        assert explorer.deeds.is_saving
+        deed(explorer.deeds, stop=True)
+        await explorer.tasks.settled()
+        return explorer
+
+    explorer = asyncio.run(live())
+    assert keeper.cancelled
+    assert heard[0] == "It is being made…" and "extracting" in heard
+    assert explorer.deeds.message == said
+    assert explorer.deeds.is_bad == (end == "failed")
+    assert not explorer.deeds.is_saving
+
+
+def test_a_refusal_is_shown_and_nothing_else_happens(kept):
+    class Refusing(Elsewhere):
+        def extract(self, *_):
+            raise Refused("Only members may save.")
+
+    explorer = ExtractionExplorer(kept, keeper=Refusing())
     deed(explorer.deeds, save=True)
     assert explorer.deeds.message == "Only members may save." and explorer.deeds.is_bad
 
@@ -324,7 +411,7 @@ def archive(reduced, tmp_path):
 
 
 def raw_row(archive):
-    return archive.frames(calibrations=None)[0]
+    return next(row for row in archive.frames(calibrations=None) if row.kind == "spectrum")
 
 
 def test_a_frame_of_the_archive_comes_with_its_arcs_and_settings(archive, reduced):
@@ -332,7 +419,10 @@ def test_a_frame_of_the_archive_comes_with_its_arcs_and_settings(archive, reduce
     for row in (raw_row(archive), *archive.children(raw_row(archive).id)):
         frame = ReducedFrame.from_archive(archive, row.id)
         assert frame.settings.changed() == settings.changed()
-        assert [path.name for path in frame.paths] == [products.image_name, "arc.fits"]
+        assert [path.name for path in frame.paths] == [
+            products.image_name,
+            reduced[1][1].image_name,
+        ]
     explorer = ExtractionExplorer.of_archive(archive, raw_row(archive).id)
     same(explorer.trial.extracted.spectrum.table, products.spectra[0].table)
     assert not explorer.deeds.can_save
@@ -365,6 +455,21 @@ def test_a_saved_version_is_current_and_tells_who_made_it_with_what(archive):
     assert (run.state, run.settings) == (saved.state, explorer.settings.changed())
 
 
+def test_a_saved_version_has_all_objects_where_they_were_put(archive):
+    row = raw_row(archive)
+    explorer = ExtractionExplorer.of_archive(archive, row.id, by="ada")
+    drag(explorer, "centre", ROW + 2)
+    moved = explorer.trial.extracted.spectrum.table
+    pick(explorer, 20.0)
+    explorer.refine()
+    deed(explorer.deeds, save=True)
+    saved = [r for r in archive.children(row.id, current_only=True) if r.data_type == CALIBRATED]
+    tables = [io.read_spectrum(archive.path(r)) for r in sorted(saved, key=lambda r: r.id)]
+    assert len(tables) == 2
+    np.testing.assert_array_equal(tables[0]["flux"], moved["flux"])
+    same(tables[1], explorer.trial.extracted.spectrum.table)
+
+
 def test_versions_count_on_and_the_index_can_be_rebuilt_of_their_headers(archive):
     row = raw_row(archive)
     explorer = ExtractionExplorer.of_archive(archive, row.id, by="ada")
@@ -374,13 +479,6 @@ def test_versions_count_on_and_the_index_can_be_rebuilt_of_their_headers(archive
     assert sorted(version for _, version, _ in before) == [1, 1, 2, 3]
     list(index_archive(archive))
     assert [(r.file_name, r.version, r.is_current) for r in archive.children(row.id)] == before
-
-
-def test_a_version_needs_its_raw_frame(archive):
-    frame = ReducedFrame.from_archive(archive, raw_row(archive).id)
-    lost = replace(frame.row, original_id=None)
-    with pytest.raises(NotFound, match="raw frame"):
-        save_version(archive, lost, [], frame.settings, "ada")
 
 
 # On a real frame

@@ -65,7 +65,7 @@ def test_edits_that_come_together_are_all_taken_once():
     "name, value, why",
     [
         ("extraction_width", -1, "Extraction width must be at least 0.5, not -1."),
-        ("max_targets", 2.5, "Max targets must be an integer."),
+        ("max_targets", 2.5, "Maximum number of targets must be an integer."),
         ("extraction_width", "wide", "Extraction width only takes numeric values."),
         ("extraction_type", "best", "Extraction type must be one of fractional, optimal."),
         ("trace_order", None, "A value is needed."),

@@ -100,12 +100,12 @@ def test_a_click_selects_the_line_under_it_a_second_one_turns_it(explorer):
     index = a_line(explorer)
     center = float(explorer.arc.center[index])
     click = {"x": [center + 2.0], "y": [1e9], "place": ["arc"], "twice": [0]}
-    explorer._tapped.data = click
+    explorer.figures._tapped.data = click
     assert explorer.selected == index
-    explorer._tapped.data = click | {"twice": [1]}
+    explorer.figures._tapped.data = click | {"twice": [1]}
     assert explorer.state_of(index) == "rejected"
     empty = float(explorer.column[0]) - 500.0
-    explorer._tapped.data = click | {"x": [empty]}
+    explorer.figures._tapped.data = click | {"x": [empty]}
     assert explorer.selected is None and explorer.panel.line == {}
 
 
@@ -119,26 +119,28 @@ def test_keys_walk_from_line_to_line_and_decide(explorer):
     explorer.head.act = "a:10"
     assert explorer.state_of(explorer.selected) == "used"
     explorer.head.act = "z:11"
-    assert explorer._columns.end - explorer._columns.start == pytest.approx(120)
+    assert explorer.figures._columns.end - explorer.figures._columns.start == pytest.approx(120)
     explorer.head.act = "0:12"
-    assert explorer._columns.start == explorer.column[0]
+    assert explorer.figures._columns.start == explorer.column[0]
 
 
 def test_what_is_drawn_are_all_lines_and_the_residuals_of_those_with_a_name(explorer):
-    assert len(explorer._tops.data["x"]) == len(explorer.arc)
+    assert len(explorer.figures._tops.data["x"]) == len(explorer.arc)
     named = np.isfinite(explorer.choices.wavelength)
-    assert len(explorer._residuals.data["x"]) == named.sum()
+    assert len(explorer.figures._residuals.data["x"]) == named.sum()
     used = explorer.choices.used[named]
     residual = explorer.choices.residuals(explorer.solution)[named]
-    np.testing.assert_allclose(np.asarray(explorer._residuals.data["y"])[used], residual[used])
-    assert explorer._held.top == pytest.approx(explorer.solution.held_out)
+    np.testing.assert_allclose(
+        np.asarray(explorer.figures._residuals.data["y"])[used], residual[used]
+    )
+    assert explorer.figures._held.top == pytest.approx(explorer.solution.held_out)
 
 
 def test_a_refit_sends_the_lines_and_not_the_arc_again(explorer):
-    arc = explorer._arc.data
+    arc = explorer.figures._arc.data
     explorer.select(a_line(explorer))
     explorer.reject()
-    assert explorer._arc.data is arc
+    assert explorer.figures._arc.data is arc
 
 
 def test_saving_hands_over_the_solution_and_says_what_comes_back(light):
@@ -172,9 +174,9 @@ def test_a_solution_can_be_kept_in_the_lamp_library_and_laid_over_the_next_arc(l
     second = WavelengthExplorer(light, templates=library)
     assert library[0].name in second.head.template and second.likeness.correlation > 0.99
     assert abs(second.likeness.shift) < 0.1
-    np.testing.assert_allclose(second._other.data["x"], second.column, atol=0.2)
+    np.testing.assert_allclose(second.figures._other.data["x"], second.column, atol=0.2)
     second.head.act = "t:1"
-    assert second._library.visible and second.head.overlay
+    assert second.figures._library_line.visible and second.head.overlay
     first.save()
     assert "in the library already" in first.head.message
 
@@ -202,6 +204,6 @@ def test_both_themes_and_both_scales_can_be_drawn(light, theme):
     explorer = WavelengthExplorer(light, theme=theme)
     explorer.head.act = "l:1"
     assert not explorer.head.log
-    assert type(explorer._upper.y_scale).__name__ == "LinearScale"
+    assert type(explorer.figures.upper.y_scale).__name__ == "LinearScale"
     explorer.theme = "light"
-    assert explorer._upper.background_fill_color == "#ffffff"
+    assert explorer.figures.upper.background_fill_color == "#ffffff"

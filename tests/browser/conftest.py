@@ -1,0 +1,42 @@
+"""One browser for a module, and pages that fail a test when something goes wrong in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from .serving import CHROMIUM, FLAGS, NO_CHROMIUM, Dashboard, leaves
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that fails the test when it logs an error or asks for anything outside 127.0.0.1."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    errors, outside = [], []
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: outside.append(request.url) if leaves(request.url) else None)
+    page.on("websocket", lambda socket: outside.append(socket.url) if leaves(socket.url) else None)
+    yield page
+    context.close()
+    assert [error for error in errors if "favicon" not in error] == []
+    assert outside == []
+
+
+@pytest.fixture
+def dashboard(tmp_path):
+    dashboard = Dashboard(tmp_path / "archive")
+    yield dashboard
+    if dashboard.process.poll() is None:
+        dashboard.stop()

@@ -1,0 +1,125 @@
+"""What browser tests share: the browser's options, the dashboards as a process, and patience."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = (
+    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+)
+NO_CHROMIUM = "no Chromium found; install it or set CHROMIUM to its path"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000  # [ms] for a browser on a busy machine
+ADDRESS = r"http://127\.0\.0\.1:\d+/"
+
+
+def expect(locator):
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def leaves(url: str) -> bool:
+    """Whether a request leaves this machine."""
+    parts = urlsplit(url)
+    return parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1"
+
+
+def wait_until(condition, timeout_seconds: float = 30):
+    """Wait for something to be true; what it was then."""
+    end = time.monotonic() + timeout_seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+    return found
+
+
+@contextlib.contextmanager
+def server(command, pattern=ADDRESS):
+    """A server as a process of its own; the address that it announces."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        lines = iter(process.stdout.readline, "")
+        yield next(found[0] for found in (re.search(pattern, line) for line in lines) if found)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+
+
+class Dashboard:
+    """The dashboards of one person as a process over an archive, and that archive."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        from goodman_live.catalog import Archive
+
+        self.archive = Archive(folder)
+        self.start(port)
+
+    def start(self, port: int = 0) -> None:
+        """Start the process; the same port makes it come back."""
+        command = [sys.executable, "-m", "goodman_live.dashboard", "--port", str(port)]
+        self.process = subprocess.Popen(
+            [*command, "--archive", str(self.archive.root)],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "GOODMAN_TEST_SECRET": "do not pass on"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        line = self.process.stdout.readline()
+        found = re.search(ADDRESS, line)
+        assert found, f"no address in {line!r}"
+        self.url = found[0]
+        self.port = urlsplit(self.url).port
+
+    def children(self, what: str) -> dict[int, str]:
+        """Process ids of its children with something in their command, and their environment."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = int(re.search(r"PPid:\s+(\d+)", (folder / "status").read_text())[1])
+                if parent == self.process.pid and what in (folder / "cmdline").read_text():
+                    found[int(folder.name)] = (folder / "environ").read_text()
+        return found
+
+    def kernels(self) -> dict[int, str]:
+        """Process ids of its kernels, with what they were started with."""
+        return self.children("ipykernel")
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        self.process.kill()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it; the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.process.stdout.close()
+        self.archive.close()
+        return code

@@ -1,0 +1,273 @@
+"""What is around the pages, in a real browser and over plain HTTP: navigation, the connection when
+things die, downloads, and what the server refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("voila", reason="the pages need the extra 'dashboards'")
+
+from widgets.making import add_raw, add_spectrum
+
+from .serving import PATIENCE, Dashboard, expect, wait_until
+
+NO_KERNEL = "00000000-0000-0000-0000-000000000000"
+SOCKET = {
+    "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OUFCQ0RFRg==",
+}  # fmt: skip
+PROTOCOL = {"Sec-WebSocket-Protocol": "v1.kernel.websocket.jupyter.org"}
+
+
+def answer(url: str, headers: dict[str, str] | None = None) -> tuple[int, dict, bytes]:
+    """Status, headers and body."""
+    request = urllib.request.Request(url, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as got:
+            return got.status, dict(got.headers), got.read()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, dict(refused.headers), refused.read()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A dashboard over two frames that tests leave as they are."""
+    dashboard = Dashboard(tmp_path_factory.mktemp("filled") / "archive")
+    add_spectrum(dashboard.archive, add_raw(dashboard.archive, 1))
+    add_raw(dashboard.archive, 2)
+    yield dashboard
+    dashboard.stop()
+
+
+@pytest.fixture
+def open_page(browser):
+    """A page of its own context, whose errors are expected: things are being killed."""
+    context = browser.new_context(viewport={"width": 1024, "height": 768})
+    yield context.new_page()
+    context.close()
+
+
+# Navigation
+
+
+def test_links_the_back_button_and_the_query_lead_to_pages_without_a_reload(filled, page):
+    page.goto(f"{filled.url}?proposal=&x=1")
+    assert "/live?" in page.url
+    expect(page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    page.evaluate("window.neverReloaded = true")
+    bar = page.get_by_role("navigation", name="Pages")
+    bar.get_by_role("link", name="Search").click()
+    expect(bar.get_by_role("link", name="Search")).to_have_attribute(
+        "aria-current", "page", timeout=PATIENCE
+    )
+    assert urlsplit(page.url).path == "/search"
+    page.go_back()
+    expect(bar.get_by_role("link", name="Live")).to_have_attribute(
+        "aria-current", "page", timeout=PATIENCE
+    )
+    expect(page.locator(".row")).to_have_count(2)
+    assert page.evaluate("window.neverReloaded")
+    assert page.title() == "Live · Goodman Live"
+
+
+def test_keys_are_listed_theme_and_clock_answer(filled, page):
+    page.goto(f"{filled.url}live?theme=dark")
+    expect(page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("this list")
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    page.get_by_role("button", name="Switch to the light theme").click()
+    expect(page.locator("html")).to_have_attribute("data-gl-theme", "light", timeout=PATIENCE)
+    clock = page.locator("time.clock")
+    expect(clock).to_have_text(re.compile(r"\d\d:\d\d:\d\d UT"))
+    assert "here" in clock.get_attribute("title")
+    page.reload()
+    expect(page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    expect(page.locator("html")).to_have_attribute("data-gl-theme", "light")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_pages_have_no_serious_violation_of_accessibility(filled, page, theme):
+    axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    page.goto(f"{filled.url}live?theme={theme}")
+    expect(page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+    for name in ("Live", "Search", "Night"):
+        link = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+        link.click()
+        expect(link).to_have_attribute("aria-current", "page", timeout=PATIENCE)
+        page.wait_for_timeout(1000)
+        found = page.evaluate("axe.run()")["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+
+
+# The connection
+
+
+def test_a_dead_kernel_brings_the_page_back_by_itself(filled, open_page):
+    open_page.goto(f"{filled.url}live")
+    expect(open_page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    open_page.evaluate("window.neverReloaded = true")
+    number = open_page.evaluate(
+        "JSON.parse(document.getElementById('goodman-kernel').textContent).kernel"
+    )
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in filled.kernels()}
+    mine = [pid for pid, command in commands.items() if number[:8] in command]
+    os.kill(mine[0], signal.SIGKILL)
+    open_page.wait_for_function("!window.neverReloaded", timeout=PATIENCE)
+    expect(open_page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+
+
+def test_a_server_that_died_and_came_back_brings_the_page_back(dashboard, open_page):
+    add_raw(dashboard.archive, 1)
+    open_page.goto(f"{dashboard.url}live?x=1")
+    expect(open_page.locator(".row")).to_have_count(1, timeout=PATIENCE)
+    dashboard.kill()
+    link = open_page.locator(".link")
+    expect(link).to_contain_text("connection lost, trying again", timeout=PATIENCE)
+    add_raw(dashboard.archive, 2)
+    dashboard.start(dashboard.port)
+    expect(open_page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    expect(open_page.locator(".link")).to_have_text("live")
+    assert open_page.url.endswith("/live?x=1")
+
+
+def test_an_api_that_died_is_said_and_comes_back_with_what_was_missed(filled, open_page):
+    open_page.goto(f"{filled.url}live")
+    expect(open_page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    open_page.evaluate("window.neverReloaded = true")
+    before = set(filled.children("local_api"))
+    os.kill(next(iter(before)), signal.SIGSTOP)  # so that a question is under way when it dies
+    open_page.wait_for_timeout(6000)
+    os.kill(next(iter(before)), signal.SIGKILL)
+    expect(open_page.locator(".link")).to_have_text("archive away, trying again", timeout=PATIENCE)
+    expect(open_page.locator(".link")).to_have_text("live", timeout=PATIENCE)
+    assert before.isdisjoint(filled.children("local_api"))
+    assert open_page.evaluate("window.neverReloaded")
+
+
+def test_a_broken_line_is_taken_up_again_and_nothing_is_missed(dashboard, page):
+    archive = dashboard.archive
+    add_raw(archive, 1)
+    page.add_init_script(
+        "const Line = WebSocket; window.lines = [];"
+        "window.WebSocket = class extends Line {"
+        "  constructor(...a) { super(...a); window.lines.push(this); } };"
+    )
+    page.goto(dashboard.url)
+    rows = page.locator(".row")
+    expect(rows).to_have_count(1, timeout=PATIENCE)
+    page.evaluate("window.neverReloaded = true; lines.at(-1).close()")
+    add_raw(archive, 2)
+    expect(rows).to_have_count(2, timeout=PATIENCE)
+    assert page.evaluate("window.neverReloaded && lines.length") == 2
+
+
+# Kernels
+
+
+def test_a_closed_tab_ends_its_kernel_and_a_signal_ends_all(dashboard, browser):
+    page = browser.new_page()
+    page.goto(dashboard.url)
+    page.locator(".list").wait_for(timeout=PATIENCE)
+    before = set(dashboard.kernels())
+    assert before
+    page.close(run_before_unload=True)
+    wait_until(lambda: before - set(dashboard.kernels()))
+    running = [*dashboard.kernels(), *dashboard.children("local_api")]
+    assert dashboard.stop(signal.SIGINT) == 0
+    assert not any(Path(f"/proc/{number}").exists() for number in running)
+
+
+def test_a_kernel_knows_the_api_and_neither_the_archive_nor_a_secret(filled):
+    wait_until(filled.kernels)
+    environment = next(iter(filled.kernels().values()))
+    assert "GOODMAN_LIVE_URL=" in environment
+    assert str(filled.archive.root) not in environment
+    assert "GOODMAN_TEST_SECRET" not in environment
+
+
+# What is served and what is refused
+
+
+def test_a_file_is_downloaded_whole_or_in_part_as_an_attachment(filled):
+    row = filled.archive.frames()[0]
+    whole = filled.archive.path(row).read_bytes()
+    status, headers, body = answer(f"{filled.url}download/{row.id}")
+    assert (status, body) == (200, whole)
+    assert headers["Content-Disposition"].startswith("attachment")
+    assert row.file_name in headers["Content-Disposition"]
+    status, headers, body = answer(f"{filled.url}download/{row.id}", {"Range": "bytes=100-199"})
+    assert (status, body) == (206, whole[100:200])
+    assert headers["Content-Range"] == f"bytes 100-199/{len(whole)}"
+    assert answer(f"{filled.url}download/999999")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "voila/tree",
+        "voila/files/live.ipynb",
+        "voila/api/contents/",
+        "voila/templates/lab/..%2f..%2f..%2fetc/passwd",
+        "voila/templates/%2f..%2f..",
+        "voila/static/voila.js",
+        "live.ipynb",
+        "voila/render/live.ipynb",
+        "api/kernels",
+        f"api/kernels/{NO_KERNEL}",
+        f"alive/{NO_KERNEL}",
+        "visit/guessed",
+        "download/..%2f..%2fetc",
+        "login",
+    ],
+)
+def test_only_pages_and_files_of_the_archive_are_served(filled, path):
+    assert answer(filled.url + path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),
+        (PROTOCOL, 403),
+        (PROTOCOL | {"Origin": "http://elsewhere.example"}, 403),
+        (PROTOCOL | {"Origin": "null"}, 403),
+        (PROTOCOL | {"Origin": "OWN"}, 403),  # a kernel that is nobody's
+    ],
+)
+def test_a_socket_is_for_our_own_pages_and_their_protocol(filled, headers, status):
+    own = {name: value.replace("OWN", filled.url.rstrip("/")) for name, value in headers.items()}
+    assert answer(f"{filled.url}api/kernels/{NO_KERNEL}/channels", SOCKET | own)[0] == status
+
+
+def test_a_foreign_host_name_does_not_reach_the_pages(filled):
+    assert answer(f"{filled.url}live", {"Host": "evil.example"})[0] == 403
+
+
+def test_a_client_cannot_say_who_it_is(filled):
+    with socket.create_connection(("127.0.0.1", filled.port), timeout=60) as line:
+        line.sendall(
+            b"GET /live HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Goodman-Token: stolen\r\n"
+            b"X-Goodman-Page: logs\r\nConnection: close\r\n\r\n" % filled.port
+        )
+        text, end = b"", time.monotonic() + 60
+        while time.monotonic() < end and (piece := line.recv(1 << 16)):
+            text += piece
+    assert b"stolen" not in text
+    assert b"</html>" in text
+    assert b"goodman-output" in text
