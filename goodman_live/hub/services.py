@@ -1,0 +1,267 @@
+"""What runs for a hub, on which ports and with which secrets; one line of command for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ..catalog.database import DATABASE_VARIABLE
+from ..mail import MAIL_VARIABLE, SENDER_VARIABLE
+from ..people.people import SITE_VARIABLE
+from . import proxy
+from .site import SITE_FILE_VARIABLE, Site, is_given
+
+RUN_VARIABLE = "GOODMAN_LIVE_HUB_RUN"
+API, DASHBOARDS = "goodman-api", "dashboards"
+PACKAGE = Path(__file__).resolve().parent.parent
+_PORTS = ("hub_port", "proxy_api_port", "api_port", "dashboards_port")
+_KEPT = ("LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Ports of this machine, and what the programs know each other by."""
+
+    hub_port: int
+    proxy_api_port: int
+    api_port: int
+    dashboards_port: int
+    proxy_token: str
+    dashboards_token: str
+    api_token: str
+    culler_token: str
+
+    @classmethod
+    def new(cls) -> Self:
+        """Free ports and fresh secrets."""
+        with _free_ports(len(_PORTS)) as ports:
+            return cls(*ports, *(secrets.token_hex(24) for _ in range(4)))
+
+    @classmethod
+    def of(cls, site: Site) -> Self:
+        """Those of a site, the same at every start: notebooks go on while the hub starts again."""
+        path = site.state / "run.json"
+        if path.exists():
+            kept = cls.from_json(path.read_text())
+            if not any(_is_taken(getattr(kept, name)) for name in _PORTS):
+                return kept
+        found = cls.new()
+        path.touch(0o600)
+        path.write_text(found.to_json())
+        return found
+
+    def to_json(self) -> str:
+        """As one line of text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """As `to_json` wrote it."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of the hub; it is started again when it ends by itself."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready: str = ""  # an address that answers once it works
+
+
+class _free_ports:
+    """Ports that nobody has, held until all are known."""
+
+    def __init__(self, n: int) -> None:
+        self._sockets = [socket.socket() for _ in range(n)]
+
+    def __enter__(self) -> list[int]:
+        for each in self._sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in self._sockets]
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._sockets:
+            each.close()
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def config_file() -> Path:
+    """The file that JupyterHub reads: beside the package in a checkout, else inside it."""
+    name = "hub_config/jupyterhub_config.py"
+    beside, inside = PACKAGE.parent / name, PACKAGE / name
+    return beside if beside.is_file() else inside
+
+
+def hub_path(site: Site) -> str:
+    """Path of the hub's own pages, with slashes at both ends."""
+    return f"{site.base}hub/"
+
+
+def service_path(site: Site, name: str) -> str:
+    """Path of a service, with slashes at both ends."""
+    return f"{site.base}services/{name}/"
+
+
+def api_prefix(site: Site) -> str:
+    """Path of all addresses of the API."""
+    return f"{service_path(site, API)}api"
+
+
+def api_url(site: Site, run: Run) -> str:
+    """Address of the API on this machine."""
+    return f"http://{site.inner}:{run.api_port}{api_prefix(site)}"
+
+
+def hub_api_url(site: Site, run: Run) -> str:
+    """Address of the hub's own API on this machine."""
+    return f"http://{site.inner}:{run.hub_port}{hub_path(site)}api"
+
+
+def people_environment(site: Site) -> dict[str, str]:
+    """What the programs that know the people are told of the site."""
+    given = {
+        SITE_VARIABLE: f"{site.address.rstrip('/')}/hub",
+        MAIL_VARIABLE: site.mail,
+        SENDER_VARIABLE: site.mail_from,
+        DATABASE_VARIABLE: site.database,
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def programs(site: Site, run: Run, site_file: Path | None) -> list[Program]:
+    """All that runs, in the order in which it is started."""
+    found = [_proxy(site, run), _hub(site, run, site_file), _api(site, run)]
+    found.append(_dashboards(site, run))
+    if is_given(site.incoming):
+        found.append(_engine(site))
+    if site.limits.idle_minutes:
+        found.append(_culler(site, run))
+    return found
+
+
+def _environment(site: Site, **more: str) -> dict[str, str]:
+    """Nothing of the environment but what every program needs."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    return kept | {"PATH": path, "HOME": str(site.state)} | more
+
+
+def _proxy(site: Site, run: Run) -> Program:
+    error = f"http://{site.inner}:{run.hub_port}{hub_path(site)}error"
+    argv = [*proxy.command(), "--ip", site.host or "0.0.0.0", "--port", str(site.port)]
+    argv += ["--api-ip", "127.0.0.1", "--api-port", str(run.proxy_api_port)]
+    argv += ["--error-target", error, "--log-level", "error"]
+    # Until the hub tells it, the proxy sends everything to the hub.
+    argv += ["--default-target", f"http://{site.inner}:{run.hub_port}"]
+    if is_given(site.tls.key):
+        argv += ["--ssl-key", str(site.tls.key), "--ssl-cert", str(site.tls.certificate)]
+    return Program("proxy", tuple(argv), _environment(site, CONFIGPROXY_AUTH_TOKEN=run.proxy_token))
+
+
+def _hub(site: Site, run: Run, site_file: Path | None) -> Program:
+    argv = (sys.executable, "-m", "jupyterhub", "-f", str(config_file()))
+    more = {RUN_VARIABLE: run.to_json(), SITE_FILE_VARIABLE: str(site_file or "")}
+    ready = f"{hub_api_url(site, run)}/"
+    return Program("hub", argv, _environment(site, **more, **people_environment(site)), ready)
+
+
+def _api(site: Site, run: Run) -> Program:
+    argv = (sys.executable, "-m", "goodman_live.hub.api")
+    more = {RUN_VARIABLE: run.to_json(), "GOODMAN_LIVE_ARCHIVE": str(site.archive)}
+    more |= service_environment(site, run, API, run.api_port, run.api_token)
+    return Program(
+        "api",
+        argv,
+        _environment(site, **more, **people_environment(site)),
+        f"{api_url(site, run)}/",
+    )
+
+
+def _dashboards(site: Site, run: Run) -> Program:
+    argv = (sys.executable, "-m", "goodman_live.dashboard", "--hub")
+    more = service_environment(site, run, DASHBOARDS, run.dashboards_port, run.dashboards_token) | {
+        "GOODMAN_LIVE_URL": api_url(site, run),
+        "GOODMAN_HUB_URL": hub_path(site),
+        "GOODMAN_DASHBOARD_PREHEAT": str(site.preheat),
+        "GOODMAN_DASHBOARD_SANDBOX": "" if site.spawner == "simple" else "1",
+        "HOME": str(site.state / "dashboards"),
+    }
+    ready = f"http://{site.inner}:{run.dashboards_port}{service_path(site, DASHBOARDS)}"
+    return Program("dashboards", argv, _environment(site, **more), ready)
+
+
+def _engine(site: Site) -> Program:
+    argv = [sys.executable, "-m", "goodman_live.cli", "live", "--no-dashboard"]
+    argv += ["--incoming", str(site.incoming), "--archive", str(site.archive)]
+    argv += ["--jobs", str(site.engine.jobs)] if site.engine.jobs else []
+    argv += ["--dask", site.engine.dask] if site.engine.dask else []
+    argv += ["--settings", str(site.engine.settings)] if is_given(site.engine.settings) else []
+    argv += ["--poll"] if site.engine.poll else []
+    # A URL may hold a password, which others would see among the arguments.
+    return Program("engine", tuple(argv), _environment(site, **people_environment(site)))
+
+
+def _culler(site: Site, run: Run) -> Program:
+    argv = (sys.executable, "-m", "jupyterhub_idle_culler")
+    argv += (f"--timeout={60 * site.limits.idle_minutes}", f"--url={hub_api_url(site, run)}")
+    return Program("culler", argv, _environment(site, JUPYTERHUB_API_TOKEN=run.culler_token))
+
+
+def service_environment(site: Site, run: Run, name: str, port: int, token: str) -> dict[str, str]:
+    """What JupyterHub's library wants to know in a service that it signs people in for."""
+    prefix = service_path(site, name)
+    scopes = [f"access:services!service={name}"]
+    return {
+        "JUPYTERHUB_SERVICE_NAME": name,
+        "JUPYTERHUB_API_TOKEN": token,
+        "JUPYTERHUB_API_URL": hub_api_url(site, run),
+        "JUPYTERHUB_BASE_URL": site.base,
+        "JUPYTERHUB_HOST": "",
+        "JUPYTERHUB_SERVICE_PREFIX": prefix,
+        "JUPYTERHUB_SERVICE_URL": f"http://{site.inner}:{port}{prefix}",
+        "JUPYTERHUB_PUBLIC_URL": f"{_origin(site)}{prefix}",
+        "JUPYTERHUB_PUBLIC_HUB_URL": f"{_origin(site)}{hub_path(site)}",
+        "JUPYTERHUB_CLIENT_ID": f"service-{name}",
+        "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{prefix}oauth_callback",
+        "JUPYTERHUB_OAUTH_SCOPES": json.dumps(scopes),
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps(scopes),
+    }
+
+
+def hub_services(site: Site, run: Run) -> list[dict[str, Any]]:
+    """The services as JupyterHub is told of them; it does not start them."""
+    return [
+        {
+            "name": API,
+            "url": f"http://{site.inner}:{run.api_port}",
+            "api_token": run.api_token,
+            "oauth_no_confirm": True,
+            "display": False,
+        },
+        {
+            "name": DASHBOARDS,
+            "url": f"http://{site.inner}:{run.dashboards_port}",
+            "api_token": run.dashboards_token,
+            "oauth_no_confirm": True,
+            # What a viewer's token may be used for: the API, and nothing else.
+            "oauth_client_allowed_scopes": [f"access:services!service={API}"],
+        },
+        {"name": "culler", "api_token": run.culler_token, "display": False},
+    ]
+
+
+def _origin(site: Site) -> str:
+    return site.address.rstrip("/").removesuffix(site.base.rstrip("/"))

@@ -1,0 +1,271 @@
+"""A real hub as a process of its own, its people, and code run in their notebooks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import httpx
+from access_world import CHEAP
+from websockets.sync.client import connect as connect_socket
+
+from goodman_live.catalog import Archive
+from goodman_live.hub.supervisor import die_with_parent
+from goodman_live.mail import FolderMailer
+from goodman_live.people import Hasher, People
+
+MINE, OTHERS = "SOAR2026A-012", "SOAR2026A-034"
+PASSWORD = "violet-comet-27"
+PATIENCE_SECONDS = 90
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what: str, seconds: float = PATIENCE_SECONDS):
+    """Wait until something is so; what it then was."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what} did not happen in {seconds:g} s"
+        time.sleep(0.2)
+    return found
+
+
+@contextlib.contextmanager
+def mail_server(folder: Path):
+    """A real SMTP server that keeps what it takes in a folder; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}"]
+    command += ["-c", "aiosmtpd.handlers.Mailbox", str(folder / "box")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_for(answers, "a mail server")
+        yield f"smtp://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def link_to(folder: Path, address: str) -> str:
+    """The link in the newest mail to somebody, once it has come."""
+
+    def found() -> str:
+        for path in sorted((folder / "box" / "new").glob("*"), reverse=True):
+            mail = message_from_bytes(path.read_bytes(), policy=policy.default)
+            if address in mail["To"]:
+                return re.search(r"http\S+/password#\S+", mail.get_content())[0]
+        return ""
+
+    return wait_for(found, f"a mail to {address}")
+
+
+@dataclass
+class RunningHub:
+    """The process `goodman-live hub` of a site beneath a folder."""
+
+    folder: Path
+    spawner: str = "sandbox"
+    further: str = ""
+    address: str = ""
+    process: subprocess.Popen | None = None
+    users: dict[str, HubUser] = field(default_factory=dict)
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def incoming(self) -> Path:
+        return self.folder / "incoming"
+
+    def prepare(self) -> None:
+        """Folders, the site's file, and people: a PI, a stranger who leads the others, staff."""
+        self.folder.chmod(0o700)
+        self.incoming.mkdir()
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        (self.folder / "settings.json").write_text(
+            json.dumps({"min_bias_files": 3, "min_flat_files": 3})
+        )
+        (self.folder / "site.toml").write_text(
+            f'address = "{self.address}"\nlisten = "127.0.0.1:{port}"\nstate = "state"\n'
+            f'archive = "archive"\nincoming = "incoming"\nspawner = "{self.spawner}"\n'
+            f"preheat = 1\n{self.further}\n"
+            '[engine]\njobs = 1\nsettings = "settings.json"\n'
+        )
+        with (
+            contextlib.closing(Archive(self.archive)) as archive,
+            contextlib.closing(
+                People(archive.database, FolderMailer(self.folder / "mail"), hasher=Hasher(**CHEAP))
+            ) as people,
+        ):
+            rights = {"stella": {"is_staff": True}}
+            for name in ("pia", "mallory", "stella", "vera"):
+                user = people.add_user(f"{name}@host.org", **rights.get(name, {}))
+                people.set_password(user.id, PASSWORD)
+                self.users[name] = HubUser(self, name, people.add_token(user.id, "test")[1])
+            people.add_proposal(MINE, pi=people.find_user("pia").id, title="Supernovae")
+            people.add_proposal(OTHERS, pi=people.find_user("mallory").id, title="White dwarfs")
+
+    def start(self) -> None:
+        """Start it and wait until all of it works."""
+        command = [sys.executable, "-m", "goodman_live.cli", "hub"]
+        with (self.folder / "out.log").open("wb") as out:
+            self.process = subprocess.Popen(
+                [*command, "--site", str(self.folder / "site.toml")],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        wait_for(lambda: "Live is at" in self.said() or self.process.poll() is not None, "a hub")
+        assert self.process.poll() is None, self.said()
+
+    def said(self) -> str:
+        return (self.folder / "out.log").read_text()
+
+    def log(self) -> str:
+        return (self.folder / "state" / "hub.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does."""
+        for user in self.users.values():
+            user.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+
+    def children(self) -> dict[str, int]:
+        """The programs that it runs, by a word of their command lines."""
+        words = {
+            "proxy": "configurable-http-proxy",
+            "hub": "jupyterhub -f",
+            "api": "goodman_live.hub.api",
+            "dashboards": "goodman_live.dashboard --hub",
+            "engine": "goodman_live.cli live",
+        }
+        found = {}
+        for pid in _children_of(self.process.pid):
+            line = _command_line(pid)
+            found |= {name: pid for name, word in words.items() if word in line}
+        return found
+
+
+def _children_of(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in path.read_text().split()]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+@dataclass
+class HubUser:
+    """Somebody signed in at the hub, as a browser would be; `key` is their key of the archive."""
+
+    hub: RunningHub
+    name: str
+    key: str
+    token: str = ""
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+
+    def api(self, path: str, key: str | None = None, method: str = "GET", **more) -> httpx.Response:
+        """What the archive's API answers, by the proxy."""
+        address = f"{self.hub.address}/services/goodman-api/api/{path}"
+        headers = {"Authorization": f"Token {self.key if key is None else key}"}
+        return self.http.request(method, address, headers=headers, **more)
+
+    def sign_in(self, password: str = PASSWORD) -> httpx.Response:
+        """Fill in the form of the log-in page."""
+        address = f"{self.hub.address}/hub/login"
+        page = self.http.get(address, follow_redirects=True)
+        form = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
+        if form is None:
+            return page  # they are signed in
+        values = {"_xsrf": form[1], "username": self.name, "password": password}
+        return self.http.post(address, data=values, follow_redirects=True)
+
+    def get_token(self) -> str:
+        """A token of the hub, as its page for tokens makes one."""
+        if not self.token:
+            assert self.sign_in().status_code == 200
+            answer = self._with_xsrf("POST", f"hub/api/users/{self.name}/tokens", json={})
+            assert answer.status_code == 201, answer.text
+            self.token = answer.json()["token"]
+        return self.token
+
+    def _with_xsrf(self, method: str, path: str, **more) -> httpx.Response:
+        xsrf = next(c.value for c in self.http.cookies.jar if c.name == "_xsrf")
+        headers = {"X-XSRFToken": xsrf, "Sec-Fetch-Mode": "cors"}
+        return self.http.request(method, f"{self.hub.address}/{path}", headers=headers, **more)
+
+    def asked(self, method: str, path: str, **more) -> httpx.Response:
+        """What the hub, or something behind it, answers to the token."""
+        headers = {"Authorization": f"token {self.get_token()}"}
+        return self.http.request(method, f"{self.hub.address}/{path}", headers=headers, **more)
+
+    def start_notebooks(self) -> None:
+        """Start their server and wait for it."""
+        self.asked("POST", f"hub/api/users/{self.name}/server")
+        status = f"user/{self.name}/api/status"
+        wait_for(lambda: self.asked("GET", status).status_code == 200, "a notebook server")
+
+    def run(self, code: str) -> str:
+        """Run code in a kernel of theirs; what it printed."""
+        base = f"user/{self.name}/api/kernels"
+        kernel = self.asked("POST", base, json={"name": "python3"}).json()["id"]
+        address = f"{self.hub.address}/{base}/{kernel}/channels".replace("http", "ws", 1)
+        headers = {"Authorization": f"token {self.get_token()}"}
+        with connect_socket(address, additional_headers=headers, max_size=None) as channel:
+            channel.send(json.dumps(_execute(code)))
+            printed = "".join(_printed(channel))
+        self.asked("DELETE", f"{base}/{kernel}")
+        return printed
+
+
+def _execute(code: str) -> dict:
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "",
+              "session": uuid.uuid4().hex, "version": "5.3", "date": ""}  # fmt: skip
+    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {},
+               "allow_stdin": False, "stop_on_error": True}  # fmt: skip
+    return {"channel": "shell", "header": header, "parent_header": {}, "metadata": {},
+            "content": content, "buffers": []}  # fmt: skip
+
+
+def _printed(channel):
+    """Until the kernel has answered and is idle again."""
+    answered = False
+    while True:
+        message = json.loads(channel.recv(timeout=PATIENCE_SECONDS))
+        kind = message["header"]["msg_type"]
+        if kind == "stream":
+            yield message["content"]["text"]
+        if kind == "error":
+            yield "\n".join(message["content"]["traceback"])
+        answered = answered or kind == "execute_reply"
+        if answered and kind == "status" and message["content"]["execution_state"] == "idle":
+            return

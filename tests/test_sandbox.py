@@ -1,0 +1,82 @@
+"""A program in a sandbox sees its own folders and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from goodman_live import sandbox
+
+needs_sandbox = pytest.mark.skipif(bool(sandbox.problem()), reason=sandbox.problem() or "none")
+
+
+def printed(code: str, **options) -> str:
+    """What a program prints in a sandbox."""
+    command = sandbox.wrapped([sys.executable, "-c", code], **options)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@needs_sandbox
+def test_this_package_and_its_python_work_in_it():
+    assert printed("import goodman_live; print(goodman_live.__version__)")
+
+
+@needs_sandbox
+def test_folders_of_others_are_not_there(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    assert printed(f"import os; print(os.path.exists({str(tmp_path)!r}))") == "False"
+    assert printed("import os; print(sorted(os.listdir('/tmp')))") == "[]"
+    assert printed("import os; print(os.path.exists('/etc/shadow'))") == "False"
+
+
+@needs_sandbox
+def test_what_is_shown_can_be_read_and_what_is_its_own_written(tmp_path):
+    for name in ("shown", "own"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "shown" / "file").write_text("content")
+    code = (
+        f"print(open({str(tmp_path / 'shown' / 'file')!r}).read())\n"
+        f"open({str(tmp_path / 'own' / 'new')!r}, 'w').write('mine')\n"
+        f"try: open({str(tmp_path / 'shown' / 'new')!r}, 'w')\n"
+        "except OSError: print('refused')\n"
+    )
+    options = {"readable": [tmp_path / "shown"], "writable": [tmp_path / "own"]}
+    assert printed(code, **options).split() == ["content", "refused"]
+    assert (tmp_path / "own" / "new").read_text() == "mine"
+
+
+@needs_sandbox
+def test_a_folder_can_be_hidden_within_one_that_is_shown(tmp_path):
+    (tmp_path / "state" / "homes" / "7").mkdir(parents=True)
+    (tmp_path / "state" / "key").write_text("key")
+    state = str(tmp_path / "state")
+    code = f"import os; print(os.listdir({state!r}), os.getcwd(), os.environ['HOME'])"
+    options = {"readable": [tmp_path], "hidden": [tmp_path / "state"]}
+    home = (tmp_path / "state" / "homes" / "7", "/home/pia")
+    assert printed(code, **options, home=home) == "[] /home/pia /home/pia"
+
+
+@needs_sandbox
+def test_processes_of_others_are_not_there():
+    found = printed("import os; print([n for n in os.listdir('/proc') if n.isdigit()])")
+    assert str(os.getpid()) not in found
+    assert found.count("'") <= 6
+
+
+@needs_sandbox
+def test_nobody_is_root_in_it_and_the_privileges_are_gone():
+    assert printed("import os; print(os.getuid())") == "1000"
+    status = printed("print(open('/proc/self/status').read())")
+    assert "CapEff:\t0000000000000000" in status
+
+
+def test_without_bubblewrap_it_says_what_to_install(monkeypatch):
+    sandbox.problem.cache_clear()
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    try:
+        assert "apt-get install bubblewrap" in sandbox.problem()
+    finally:
+        sandbox.problem.cache_clear()
