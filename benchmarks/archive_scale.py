@@ -219,14 +219,19 @@ def questions(n_files: int, seed: int = 2) -> dict[str, Callable[[], Filter]]:
     }
 
 
-def measure(archive: Archive, n_files: int, repeats: int) -> Iterator[tuple[str, list[float]]]:
-    """Times [ms] by kind of question: a page and its total count; the choices of a drop-down."""
+def measure(
+    archive: Archive, other: Archive, n_files: int, repeats: int
+) -> Iterator[tuple[str, list[float]]]:
+    """Times [ms] by kind of question: a page and its total count; the choices of a drop-down.
+
+    Counts are asked of `other` first, so that `archive` never was asked the same before.
+    """
     rng = random.Random(3)
     for kind, make in questions(n_files).items():
         times = []
         for _ in range(repeats):
             which = make()
-            count = archive.count(which)
+            count = other.count(which)
             offset = rng.choice((0, rng.randrange(max(count, 1)), max(count - 20, 0))) // 20 * 20
             start = time.perf_counter()
             page = archive.page(which, limit=20, offset=offset)
@@ -288,7 +293,7 @@ def main() -> int:
 
 
 def _report(name: str, folder: Path, url: str | None, options: argparse.Namespace) -> list[str]:
-    archive, missed = Archive(folder, url), []
+    archive, other, missed = Archive(folder, url), Archive(folder, url), []
     start = time.perf_counter()
     fill(archive, options.files)
     seconds = time.perf_counter() - start
@@ -299,7 +304,8 @@ def _report(name: str, folder: Path, url: str | None, options: argparse.Namespac
     sys.stdout.write(f"names read once in {seconds:.1f} s, {used:.0f} MB of memory\n")
     sys.stdout.write(f"{'a page and its total count [ms]':34}{'p50':>8}{'p95':>8}{'max':>8}\n")
     measured = chain(
-        measure(archive, options.files, options.repeats), measure_writing(archive, options.repeats)
+        measure(archive, other, options.files, options.repeats),
+        measure_writing(archive, options.repeats),
     )
     for kind, times in measured:
         times.sort()
@@ -309,6 +315,7 @@ def _report(name: str, folder: Path, url: str | None, options: argparse.Namespac
         if p95 > TARGET_MS:
             missed.append(f"{name} {kind}")
     archive.close()
+    other.close()
     return missed
 
 

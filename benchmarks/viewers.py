@@ -26,6 +26,7 @@ import uuid
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from jupyter_server.services.kernels.connection.base import (
@@ -64,16 +65,22 @@ class Client:
         self.seen: dict[str, float] = {}
         self.opened = 0.0
 
+    def browser(self) -> httpx.AsyncClient:
+        """What loads the page, with the cookies of whoever looks."""
+        return httpx.AsyncClient(timeout=300, follow_redirects=True)
+
     async def open(self) -> None:
         """Load the page, then follow its wire."""
         start = time.perf_counter()
-        async with httpx.AsyncClient(timeout=300) as http:
+        path = urlsplit(self.url).path
+        async with self.browser() as http:
             html = (await http.get(f"{self.url}live")).text
-            cookies = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+            jar = [each for each in http.cookies.jar if path.startswith(each.path)]
+            cookies = "; ".join(f"{each.name}={each.value}" for each in jar)
         kernel = _script(html, 'id="goodman-kernel"')["kernel"]
         page = _script(html, 'class="goodman-output"')
         address = f"{self.url}api/kernels/{kernel}/channels?session_id={kernel}"
-        headers = {"Origin": self.url.rstrip("/"), "Cookie": cookies}
+        headers = {"Origin": self.url.removesuffix(path), "Cookie": cookies}
         request = HTTPRequest(address.replace("http", "ws", 1), headers=headers)
         self._line = await websocket_connect(
             request, subprotocols=[PROTOCOL], max_message_size=1 << 27
@@ -99,7 +106,7 @@ class Client:
         text = bytes(parts[3]).decode(errors="replace").replace("\\", "")
         for name in self.science:
             if name not in self.seen and re.search(
-                rf'"{re.escape(name)}".{{0,700}}?"(done|provisional)"', text
+                rf'"{re.escape(name)}"((?!\.fits").)*?"state"[,:] ?"(done|provisional)"', text
             ):
                 self.seen[name] = moment
 
@@ -116,8 +123,8 @@ def _script(html: str, mark: str) -> dict[str, Any]:
 class Clients:
     """All of them, on a loop in a thread of its own."""
 
-    def __init__(self, url: str, science: list[str], n: int) -> None:
-        self.clients = [Client(url, science) for _ in range(n)]
+    def __init__(self, clients: list[Client]) -> None:
+        self.clients = clients
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._run(self._open()).result(600)
@@ -153,7 +160,7 @@ def main() -> None:
         page.goto(url, timeout=300_000)
         page.locator(".list").wait_for(timeout=300_000)
         page.evaluate(WATCH)
-        clients = Clients(url, science, options.viewers - 1)
+        clients = Clients([Client(url, science) for _ in range(options.viewers - 1)])
         result = watched(page, clients, Path(name), options, science)
         sizes = sorted((m["pss"] for m in kernels_below(pid).values()), reverse=True)
         result["kernel_pss_mb"] = sizes[: options.viewers]

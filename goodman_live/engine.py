@@ -40,7 +40,7 @@ from .outlook import queue_of
 from .patience import Again, PatientArchive, Pause
 from .planning import Planner
 from .plans import Frame, Group, Step, chosen_in
-from .pool import ClusterPool, WorkerLost, WorkerPool
+from .pool import ClusterAway, ClusterPool, WorkerLost, WorkerPool
 from .queue_state import QueueState, Running, Told, now_iso
 from .recipes import ReductionSettings
 from .recovery import clear_up, index_forgotten, only_one, remove_orphans
@@ -439,7 +439,7 @@ class Engine:
 
     def _tell(self) -> None:
         """Renew what others may read of the engine."""
-        reason = self._away or self._pause.reason or self._incoming_away
+        reason = self._away or self._pool.away or self._pause.reason or self._incoming_away
         self._told.renew("paused" if reason else "running", reason)
 
     def _tell_away(self, sentence: str) -> None:
@@ -484,7 +484,9 @@ class Engine:
         elif message in self._running:
             run = self._running.pop(message)
             error = message.exception()
-            if isinstance(error, WorkerLost):
+            if isinstance(error, ClusterAway):
+                yield self._finish_later(run, error)
+            elif isinstance(error, WorkerLost):
                 yield from self._after_loss(run, error)
             elif error is not None:
                 raise error
@@ -517,6 +519,13 @@ class Engine:
             self._pause.end()
             self._refused.hasten()
             self._postponed.hasten()
+
+    def _finish_later(self, run: _Run, error: ClusterAway) -> Finished:
+        """All workers are away: a live engine waits until they are back."""
+        message = f"{run.told.name} was not reduced: {error}."
+        if not self._is_live:
+            raise GoodmanError(f"{message} Begin again when it is back; what is done is kept.")
+        return self._finish(run, work.Outcome(error=message, is_passing=True))
 
     def _after_loss(self, run: _Run, error: WorkerLost) -> Iterator[Finished]:
         """A worker died or hung: its frame is tried once more."""

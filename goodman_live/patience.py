@@ -152,4 +152,4 @@ class Pause:
         """How many of `size` things may be tried at a time now."""
         if not self.reason:
             return size
-        return 1 if self._clock() >= self._until else 0
+        return min(1, size) if self._clock() >= self._until else 0

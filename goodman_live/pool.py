@@ -9,6 +9,7 @@ worker is lost is not decided here: its future tells it by a `WorkerLost`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import threading
@@ -24,10 +25,11 @@ from .errors import GoodmanError
 
 LIMIT_SECONDS = 300.0
 _START_SECONDS, _CONNECT_SECONDS, _END_SECONDS = 120.0, 10.0, 2.0
-_COUNT_SECONDS = 5.0
+_COUNT_SECONDS, _AGAIN_SECONDS = 5.0, 2.0
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _starting = threading.Lock()
+_log = logging.getLogger("goodman_live")
 
 
 class WorkerLost(Exception):
@@ -37,6 +39,10 @@ class WorkerLost(Exception):
     """
 
     was_retried = False
+
+
+class ClusterAway(WorkerLost):
+    """The cluster that had the job went away; it may come back."""
 
 
 class CallStopped(Exception):
@@ -55,6 +61,8 @@ class WorkerPool(Executor):
     prepare
         Called first in each new process.
     """
+
+    away = ""  # why there are no workers now: these are always there
 
     def __init__(
         self,
@@ -218,7 +226,8 @@ class ClusterPool(Executor):
 
     A worker that dies is replaced by its nanny, and the scheduler gives the job to another one, as
     often as its setting `distributed.scheduler.allowed-failures` says. One that takes too long
-    ends itself.
+    ends itself. If the scheduler goes away, the cluster has no workers until one answers at the
+    same address again, and `away` says why; whatever it was at is lost (`ClusterAway`).
 
     Parameters
     ----------
@@ -234,6 +243,11 @@ class ClusterPool(Executor):
     """
 
     def __init__(self, address: str, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self.address, self._limit_seconds = address, limit_seconds
+        self._size, self._count_again, self.away = 1, 0.0, ""
+        self._connect(_CONNECT_SECONDS)
+
+    def _connect(self, timeout_seconds: float) -> None:
         try:
             from distributed import Client
         except ImportError as error:
@@ -241,14 +255,12 @@ class ClusterPool(Executor):
                 "A Dask cluster needs the package distributed: pip install 'goodman_live[dask]'."
             ) from error
         try:
-            self._client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            self._client = Client(self.address, timeout=timeout_seconds, set_as_default=False)
         except (OSError, ValueError) as error:
             raise GoodmanError(
-                f"The Dask cluster must be the address of a scheduler that answers; {address} "
+                f"The Dask cluster must be the address of a scheduler that answers; {self.address} "
                 f"does not: {error}."
             ) from error
-        self.address, self._limit_seconds = address, limit_seconds
-        self._size, self._count_again = 1, 0.0
         self._check_versions()
         self._executor = self._client.get_executor(pure=False, retries=0)
 
@@ -262,24 +274,53 @@ class ClusterPool(Executor):
 
     @property
     def size(self) -> int:
-        """Threads of all workers that there were in the last seconds, at least one."""
+        """Threads of all workers that there were in the last seconds, at least one; 0 if away."""
         if time.monotonic() >= self._count_again:
-            self._size = max(sum(self._client.nthreads().values()), 1)
+            self._count()
             self._count_again = time.monotonic() + _COUNT_SECONDS
         return self._size
+
+    def _count(self) -> None:
+        try:
+            if self._client.status != "running":
+                self._client.close(timeout=_END_SECONDS)
+                self._connect(_AGAIN_SECONDS)
+            self._size = max(sum(self._client.nthreads().values()), 1)
+        except (GoodmanError, OSError, RuntimeError) as error:
+            self._lose(str(error))
+            return
+        if self.away:
+            _log.warning("The Dask cluster at %s is back: work goes on.", self.address)
+        self.away = ""
+
+    def _lose(self, reason: str) -> None:
+        """There is no cluster; whether it is back is asked again soon."""
+        if not self.away:
+            _log.error("Paused until the Dask cluster at %s is back. %s", self.address, reason)
+        self.away = f"The Dask cluster at {self.address} does not answer."
+        self._size, self._count_again = 0, time.monotonic() + _COUNT_SECONDS
 
     def submit(self, function: Callable, /, *args: Any) -> Future:
         """Call `function(*args)` in a worker; what goes wrong there is raised by the future."""
         told: Future = Future()
-        theirs = self._executor.submit(_within, self._limit_seconds, function, *args)
+        try:
+            theirs = self._executor.submit(_within, self._limit_seconds, function, *args)
+        except (OSError, RuntimeError) as error:  # the client has noticed that it is away
+            self._lose(str(error))
+            told.set_exception(self._loss())
+            return told
         theirs.add_done_callback(lambda done: self._tell(done, told))
         return told
+
+    def _loss(self) -> ClusterAway:
+        return ClusterAway(f"the Dask cluster at {self.address} went away")
 
     def _tell(self, done: Future, told: Future) -> None:
         from distributed import KilledWorker
 
         if done.cancelled():
-            told.set_exception(GoodmanError(f"The Dask cluster at {self.address} went away."))
+            self._lose("What it was at is lost.")
+            told.set_exception(self._loss())
             return
         error = done.exception()
         if isinstance(error, KilledWorker):

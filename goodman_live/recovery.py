@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import io, work
 from .catalog import FileRow
+from .catalog.kinds import read_info
 from .errors import FrameError, GoodmanError
 from .findings import OWN_VERSION
 from .history import stem
@@ -63,7 +64,7 @@ def index_forgotten(archive: PatientArchive, night: str) -> None:
     for path in files_below(archive.folder(night, "RAW")):
         if archive.find(path) is None:
             with contextlib.suppress(FrameError, OSError):
-                archive.add_raw(path, io.read_info(path))
+                archive.add_raw(path, read_info(path))
 
 
 def remove_orphans(archive: PatientArchive, row: FileRow) -> None:

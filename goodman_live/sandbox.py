@@ -73,8 +73,12 @@ def wrapped(
     ]
     found += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     found += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/run"]
-    for path in _outermost((*_system(), *_python(), *map(Path, readable))):
+    seen = _outermost((*_system(), *_python(), *map(Path, readable)))
+    for path in seen:
         found += _shown(path)
+    for link in _links_to_python():
+        if not any(link.is_relative_to(path) for path in seen):
+            found += ["--symlink", str(link.readlink()), str(link)]
     for path in map(Path, hidden):
         if path.is_dir():
             found += ["--tmpfs", str(path.resolve())]
@@ -129,11 +133,17 @@ def _python() -> list[Path]:
     """This Python, its packages, and this package with what lies beside it in a checkout."""
     found = {Path(sys.prefix), Path(sys.base_prefix), PACKAGE, *map(Path, site.getsitepackages())}
     found |= {PACKAGE.parent / name for name in ("dashboards", "notebooks")}
-    executable = Path(sys.executable)
-    while executable.is_symlink():
-        executable = executable.parent / executable.readlink()
-        found.add(executable.parent.parent)
+    found |= {path.resolve() for path in found}
     return sorted(path for path in found if path.exists() and path != Path("/"))
+
+
+def _links_to_python() -> list[Path]:
+    """The links that lead from this Python's path to its program; no folder that they are in."""
+    found, path = [], Path(sys.executable)
+    while path.is_symlink():
+        found.append(path)
+        path = path.parent / path.readlink()
+    return found
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:

@@ -21,6 +21,7 @@ from .blocks.detector import OverscanSettings
 from .blocks.masters import BiasSettings, FlatSettings, NormalizationSettings
 from .calibrations import SolvedArc, may_use
 from .catalog import CALIBRATED, MASTER, RAW, REDUCED, Archive, FileRow, Filter, RawFrame, Run
+from .catalog.kinds import read_info
 from .catalog.rows import base_name
 from .errors import GoodmanError, NotFound, Refused
 from .history import stem
@@ -208,7 +209,7 @@ def _from_image(archive: Archive, order: Order) -> tuple[work.Job, FrameInfo, Fi
             }
         ),
     )
-    return job, io.read_info(archive.path(order.row)), image
+    return job, read_info(archive.path(order.row)), image
 
 
 def _image_of(archive: Archive, order: Order) -> FileRow | None:

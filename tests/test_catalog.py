@@ -26,6 +26,7 @@ from goodman_live.catalog.index import index_archive
 from goodman_live.errors import GoodmanError
 from goodman_live.io import info_of
 from goodman_live.simulate import SetUp, simulate_spectrum, write_night
+from goodman_live.simulate.night import write_raw
 from goodman_live.watch import files_below
 
 
@@ -301,14 +302,18 @@ def random_filter(rng, rows):
     )
 
 
-@pytest.mark.parametrize("nights", [200, 2], ids=["a page", "a listing"])
-def test_any_page_of_any_filter_is_what_sifting_all_files_gives(many, monkeypatch, nights):
+@pytest.mark.parametrize("way", ["a page", "a listing", "held in memory"])
+def test_any_page_of_any_filter_is_what_sifting_all_files_gives(many, monkeypatch, way):
     archive, rows = many
-    monkeypatch.setattr(query, "MANY_NIGHTS", nights)
-    rng = random.Random(nights)
+    monkeypatch.setattr(query, "MANY_NIGHTS", 2 if way == "a listing" else 200)
+    if way == "held in memory":
+        archive.read_names()
+    rng = random.Random(way)
     n_found = 0
     for _ in range(30):
         which = random_filter(rng, rows)
+        if way != "held in memory":
+            which = replace(which, text="")  # of which all files would be held
         right = [row for row in rows if passes(row, which)]
         limit, offset = rng.randint(1, 30), rng.randint(0, len(right) + 1)
         page = archive.page(which, limit=limit, offset=offset)
@@ -331,9 +336,25 @@ def test_the_newest_come_first_and_all_of_them_in_one_long_page(many):
     assert monthly == rows
 
 
-def test_a_count_of_a_broad_text_may_be_bounded(many):
-    archive, _ = many
-    assert archive.count(Filter(text="fits"), at_most=7) == 7
+def test_what_somebody_said_that_a_frame_is_outlives_the_index(tmp_path):
+    raw = simulate_spectrum(SetUp.preset("400_M2").window(12), seed=1)[0]
+    root = tmp_path / "archive"
+    path = root / info_of(raw).night / "RAW" / "0001_x.fits"
+    path.parent.mkdir(parents=True)
+    write_raw(raw, path)
+    before, archive = path.read_bytes(), Archive(root)
+    row = archive.add_raw(path, info_of(raw))
+    assert archive.reclassify(row, "focus").kind == "focus"
+    archive.close()
+    fresh = Archive(root, f"sqlite:///{tmp_path / 'fresh.sqlite'}")
+    list(index_archive(fresh))
+    (again,) = fresh.files(Filter())
+    assert again.kind == fresh.raw_frames()[0].info.kind == "focus"
+    assert fresh.reclassify(again, None).kind == row.kind
+    list(index_archive(fresh))
+    assert fresh.files(Filter())[0].kind == row.kind
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+    fresh.close()
 
 
 def test_what_is_no_order_or_no_column_is_refused(archive):

@@ -60,7 +60,7 @@ def test_nothing_is_found_by_texts_that_no_file_has(archive):
         assert archive.count(Filter(proposal=(text, "SOAR2026A-012"))) == 1
         if text not in ("_", "%"):
             assert archive.page(Filter(text=text)).rows == []
-        with archive._names._lock:
+        with archive._held.names._lock:
             assert archive.count(Filter(text=text)) == (text == "_")
         for end in ("first_night", "last_night"):
             archive.page(Filter(**{end: text}))

@@ -149,6 +149,41 @@ def test_while_the_names_are_read_searches_are_answered_all_the_same(archive, in
         pages = [archive.page(which, order=o, limit=3, offset=2) for o in ("newest", "oldest")]
         return pages, archive.count(which), [archive.choices(c, which) for c in ("kind", "night")]
 
-    with archive._names._lock:
+    with archive._held.names._lock:
         before = answers()
     assert before == answers() and before[1] == 8
+
+
+def test_names_that_were_kept_are_used_where_they_fit_the_index(
+    archive, info, database, monkeypatch
+):
+    for number in range(5):
+        add(archive, info, f"{number:04d}_blue.fits", minutes=number)
+    archive.read_names()
+    add(archive, info, "0007_blue.fits", minutes=-3)
+    kept = archive.root / "archive.names.npz"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    written = kept.stat().st_mtime_ns
+    other = Archive(archive.root, database)
+    other.read_names()
+    assert_right(other, "blue")
+    assert other.count(Filter()) == 6 and kept.stat().st_mtime_ns == written
+    other.close()
+
+
+def test_names_of_another_index_or_none_are_not_taken(archive, info, tmp_path):
+    for number in range(5):
+        add(archive, info, f"{number:04d}_blue.fits", minutes=number)
+    archive.read_names()
+    kept = archive.root / "archive.names.npz"
+    for text in ("", "PK torn", None):
+        fresh = Archive(archive.root, f"sqlite:///{tmp_path / f'{text}.sqlite'}")
+        for number in range(5):
+            add(fresh, info, f"{number:04d}_red.fits", minutes=number)
+        if text is not None:
+            kept.write_text(text)
+        else:
+            archive.keep_names()
+        fresh.read_names()
+        assert (fresh.count(Filter(text="red")), fresh.count(Filter(text="blue"))) == (5, 0)
+        fresh.close()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from jobs import complain, die, nothing, slowly
 
 from goodman_live import pool as pool_module
 from goodman_live.errors import GoodmanError
-from goodman_live.pool import ClusterPool, WorkerLost, WorkerPool
+from goodman_live.pool import ClusterAway, ClusterPool, WorkerLost, WorkerPool
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,54 @@ def test_a_cluster_tries_elsewhere_what_kills_or_hangs_a_worker_and_then_gives_i
         with pytest.raises(WorkerLost, match="its workers died") as told:
             lost.result(90)
         assert told.value.was_retried and other.result(60)
+
+
+@contextlib.contextmanager
+def lone_cluster(port):
+    """A scheduler and a worker as processes of their own, killed at the end as by a power cut."""
+    address, here = f"tcp://127.0.0.1:{port}", str(Path(__file__).parent)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet["env"] = os.environ | {"PYTHONPATH": here}
+    dask = [sys.executable, "-m", "dask"]
+    where = ["--host", "127.0.0.1", "--no-dashboard"]
+    scheduler = subprocess.Popen([*dask, "scheduler", *where, "--port", str(port)], **quiet)
+    options = ["--nworkers", "1", "--nthreads", "1", "--no-nanny"]
+    worker = subprocess.Popen([*dask, "worker", address, *where, *options], **quiet)
+    try:
+        yield address
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_that_went_away_is_waited_for(monkeypatch):
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    monkeypatch.setattr(pool_module, "_COUNT_SECONDS", 0.2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with lone_cluster(port) as address:
+        pool = ClusterPool(address)
+        running = pool.submit(slowly, 1000.0)
+        assert pool.size == 1 and not pool.away
+    with pool:
+        with pytest.raises(ClusterAway, match="went away"):
+            running.result(60)
+        assert until(lambda: pool.size == 0) and "does not answer" in pool.away
+        with pytest.raises(ClusterAway):
+            pool.submit(slowly, 0.0).result(60)
+        with lone_cluster(port):
+            assert until(lambda: pool.size == 1) and not pool.away
+            assert pool.submit(slowly, 0.0).result(60)
+
+
+def until(is_so, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return is_so()
 
 
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):

@@ -49,6 +49,17 @@ def test_what_is_shown_can_be_read_and_what_is_its_own_written(tmp_path):
 
 
 @needs_sandbox
+def test_a_python_by_a_link_shows_nothing_of_the_folder_of_the_link(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    link = tmp_path / "bin" / "python"
+    link.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(link))
+    code = f"import os; print(os.listdir({str(tmp_path)!r}), os.listdir({str(link.parent)!r}))"
+    assert printed(code) == "['bin'] ['python']"
+
+
+@needs_sandbox
 def test_a_folder_can_be_hidden_within_one_that_is_shown(tmp_path):
     (tmp_path / "state" / "homes" / "7").mkdir(parents=True)
     (tmp_path / "state" / "key").write_text("key")

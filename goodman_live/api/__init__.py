@@ -2,8 +2,9 @@
 
 It knows no rule of its own on who may do what: every request goes through `ArchiveFor` and
 `PeopleFor` of the person whose key it carries. It tells no path of the server, and what somebody
-may not see is not there. Keys come in the header `Authorization` only, never in a cookie, so that
-no page of somebody else can act for whoever visits it.
+may not see is not there. Keys come in the header `Authorization`, those of a hub in a cookie too.
+With a cookie things are only read, and by pages of the same site, so that no page of somebody
+else can act for whoever visits it.
 """
 
 from .app import DEFAULT_PREFIX, make_app

@@ -133,10 +133,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.feed.stop()
         service.jobs.close()
         reader.join()
+        service.archive.keep_names()
 
 
 def _read_names(archive: Archive) -> None:
-    """Of a million files this takes some seconds; a database that is away is asked again later."""
+    """Of a million files this may take a while; a database that is away is asked again later."""
     with contextlib.suppress(sa.exc.OperationalError):
         archive.read_names()
 

@@ -47,13 +47,19 @@ def download(request: Request, asker: Asker, file_id: Id) -> Response:
     return _sent(request, asker.archive.path(row), row)
 
 
+class _Sent(FileResponse):
+    """In large pieces: each has to wait for its turn among threads."""
+
+    chunk_size = 1 << 20
+
+
 def _sent(request: Request, path: FilePath, row: FileRow) -> Response:
     etag = _etag_of(path, row)
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     known = {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
     if etag in known:
         return Response(status_code=304, headers=headers)
-    return FileResponse(path, media_type=_FITS, filename=row.file_name, headers=headers)
+    return _Sent(path, media_type=_FITS, filename=row.file_name, headers=headers)
 
 
 def _etag_of(path: FilePath, row: FileRow) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -9,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..answers import LogEntry
 from ..catalog import Event
-from .caller import Asker, caller_with
+from .caller import Asker, caller_of
 from .feed import EventStream
 from .models import EventList
 from .told import event_for
@@ -55,10 +56,8 @@ async def events(
         since = int(known)
     if since is None:
         since = await run_in_threadpool(asker.archive.last_event)
-    header = request.headers.get("authorization")
-    texts = asker.service.feed.listen(
-        lambda: caller_with(asker.service, header), since, asker.user_id
-    )
+    look_up = partial(caller_of, request, request.headers.get("authorization"))
+    texts = asker.service.feed.listen(look_up, since, asker.user_id)
     return EventStream(texts)
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 10.0
 STALL_SECONDS = 30.0
-MOST_A_USER, MOST_IN_ALL = 8, 200
+MOST_A_USER, MOST_IN_ALL = 32, 200
 _A_TURN = 200
+_SOON_SECONDS = 0.03  # within which events are told together
 
 
 class TooManyStreams(GoodmanError):
@@ -102,6 +103,7 @@ class Feed:
         except TimeoutError:
             self._waiting.discard(something)
             return False
+        await asyncio.sleep(_SOON_SECONDS)
         return True
 
     def refuse_more(self, user_id: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -16,6 +15,7 @@ from ..access import Viewer, may
 from ..answers import Choice, Judged, Why
 from ..calibrations import may_use
 from ..catalog import RAW, FileRow, Filter
+from ..catalog.kinds import read_info
 from ..errors import GoodmanError, NotFound, Refused
 from ..history import steps_of
 from ..metadata import CALIBRATION_KINDS, FrameInfo
@@ -36,7 +36,7 @@ from .models import (
     Paging,
     Which,
 )
-from .told import comment_out, file_objects, is_hidden
+from .told import answer, comment_out, file_objects, is_hidden
 
 router = APIRouter(tags=["files"])
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
@@ -78,8 +78,8 @@ def _lists(*values: list[str] | None) -> tuple[str, ...] | None:
     return tuple(item for value in given for item in value) if given else None
 
 
-@router.get("/files/", summary="Files, the newest first")
-def list_files(request: Request, asker: Asker, which: Annotated[Paging, Query()]) -> FilePage:
+@router.get("/files/", summary="Files, the newest first", response_model=FilePage)
+def list_files(request: Request, asker: Asker, which: Annotated[Paging, Query()]) -> Response:
     """A page of the files that pass all filters; `next` and `previous` lead to the others."""
     viewer = asker.viewer()
     offset = (which.page - 1) * which.page_size
@@ -92,12 +92,13 @@ def list_files(request: Request, asker: Asker, which: Annotated[Paging, Query()]
     if not found.rows and which.page > 1:
         raise NotFound(f"There is no page {which.page}.")
     has_more = offset + len(found.rows) < found.count
-    return FilePage(
+    page = FilePage(
         count=found.count,
         next=_page_address(request, which.page + 1) if has_more else None,
         previous=_page_address(request, which.page - 1) if which.page > 1 else None,
         results=file_objects(asker.service.archive, found.rows, viewer),
     )
+    return answer(page)
 
 
 def _page_address(request: Request, page: int) -> str:
@@ -116,7 +117,7 @@ def add_file(asker: Asker, body: AddFile) -> FileObject:
         raise Refused("full_path must be that of a FITS file such as 20260315/RAW/0001.fits.")
     if path.resolve() != path or not path.is_file():
         raise NotFound(f"There is no file {'/'.join(parts)} in the archive.")
-    info = io.read_info(path)
+    info = read_info(path)
     if info.night != parts[0]:
         raise Refused(f"{path.name} must lie in {info.night}/RAW, the night of its header.")
     return _one(asker, archive.add_raw(path, info))
@@ -193,11 +194,9 @@ def reclassify(
         raise Refused(f"{row.file_name} must be a raw frame; products follow theirs.")
     path = asker.archive.path(row)
     info = io.read_info(path)
-    if body.kind is not None:
-        if {body.kind, info.kind, row.kind} & set(CALIBRATION_KINDS):
-            asker.archive.require("reduce calibration")  # it becomes everybody's, or is no longer
-        info = replace(info, kind=body.kind)
-    return _one(asker, asker.service.archive.add_raw(path, info))
+    if {body.kind or info.kind, info.kind, row.kind} & set(CALIBRATION_KINDS):
+        asker.archive.require("reduce calibration")  # it becomes everybody's, or is no longer
+    return _one(asker, asker.service.archive.reclassify(row, body.kind))
 
 
 @router.put("/files/{file_id}/proposal", summary="Give a raw frame to a proposal")
@@ -224,7 +223,7 @@ def why(asker: Asker, file_id: Id) -> Why:
 
 
 def _choices(asker: Asker, raw: FileRow) -> list[Choice]:
-    info = io.read_info(asker.archive.path(raw))
+    info = read_info(asker.archive.path(raw))
     others = _nearby(asker, raw)
     numbers = {id(other): row.id for row, other in others}
     minimum = reasons.least_frames(settings_for(asker.service.people, raw))

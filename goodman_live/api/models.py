@@ -171,7 +171,6 @@ class Slice(Which):
     limit: int = Field(20, ge=1, le=LARGEST_PAGE)
     offset: int = Field(0, ge=0, le=100_000_000)
     order: Literal["newest", "oldest"] = "newest"
-    at_most: int | None = Field(None, ge=1, le=1_000_000, description="count no further")
 
 
 class Count(BaseModel):

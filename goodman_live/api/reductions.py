@@ -123,7 +123,7 @@ async def job(asker: Asker, job_id: Id, wait: Wait = None) -> JobOut:
     seconds = _seconds(wait)
     if seconds:
         await asker.service.jobs.wait(run.id, seconds)
-    return await run_in_threadpool(lambda: _job_out(asker, _run(asker, job_id)))
+    return await run_in_threadpool(_told, asker, job_id)
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Stop a job")
@@ -229,7 +229,7 @@ async def _do(
     run = await run_in_threadpool(lambda: jobs.add(order()))
     if seconds:
         await jobs.wait(run.id, seconds)
-    told = await run_in_threadpool(lambda: _job_out(asker, _run(asker, run.id)))
+    told = await run_in_threadpool(_told, asker, run.id)
     if seconds and told.reply is not None:
         return Response(told.reply.model_dump_json(), 200, media_type="application/json")
     response.headers["Location"] = told.url
@@ -244,6 +244,12 @@ def _seconds(wait: str | None) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", wait, re.ASCII):
         raise Refused("wait must be a number of seconds, or true.")
     return min(float(wait), LONGEST_WAIT_SECONDS)
+
+
+def _told(asker: Caller, job_id: int) -> JobOut:
+    """A job as it is now, for who may have waited for it."""
+    asker = asker.anew()
+    return _job_out(asker, _run(asker, job_id))
 
 
 def _run(asker: Caller, job_id: int) -> Run:

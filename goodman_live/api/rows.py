@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from ..catalog import FACETS, FileRow
 from .caller import Asker
 from .files import filter_of
 from .models import LARGEST_ID, Choice, Count, RowPage, RunList, Slice, Which
-from .told import is_hidden, row_for, run_for
+from .told import answer, is_hidden, row_for, run_for
 
 router = APIRouter(tags=["rows"])
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
-@router.get("/rows/", summary="Files, with all that the index knows of them")
-def page(asker: Asker, which: Annotated[Slice, Query()]) -> RowPage:
+@router.get(
+    "/rows/", summary="Files, with all that the index knows of them", response_model=RowPage
+)
+def page(asker: Asker, which: Annotated[Slice, Query()]) -> Response:
     viewer = asker.viewer()
     found = asker.archive.page(
         filter_of(which, viewer),
         order=which.order,
         limit=which.limit,
         offset=which.offset,
-        at_most=which.at_most,
     )
-    return RowPage(count=found.count, results=[row_for(row, viewer) for row in found.rows])
+    rows = [row_for(row, viewer) for row in found.rows]
+    return answer(RowPage(count=found.count, results=rows))
 
 
 @router.get("/rows/count", summary="How many files pass a filter")
-def count(
-    asker: Asker,
-    which: Annotated[Which, Query()],
-    at_most: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
-) -> Count:
-    return Count(count=asker.archive.count(filter_of(which, asker.viewer()), at_most=at_most))
+def count(asker: Asker, which: Annotated[Which, Query()]) -> Count:
+    return Count(count=asker.archive.count(filter_of(which, asker.viewer())))
 
 
 @router.get("/rows/choices/{column}", summary="The values of a column")

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from pydantic import BaseModel
+from starlette.responses import Response
+
 from ..access import Viewer, may
 from ..calibrations import NOBODYS
 from ..catalog import Archive, Event, FileRow, Run
@@ -38,6 +41,11 @@ def without_paths(text: str) -> str:
 def is_hidden(proposal: str, viewer: Viewer) -> bool:
     """Whether somebody must not know that there is such a proposal."""
     return proposal not in NOBODYS and not may(viewer, "see proposal", proposal)
+
+
+def answer(model: BaseModel) -> Response:
+    """An answer made of a model that holds only what the model allows: it is not checked again."""
+    return Response(model.model_dump_json(by_alias=True), media_type="application/json")
 
 
 # Files

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,18 @@ import sqlalchemy as sa
 
 from ..history import stem
 from ..metadata import FrameInfo, night_of
-from . import events, numbering, query, removal, rows, runs
+from . import events, kinds, names_file, numbering, query, removal, rows, runs
 from .database import can_be, database_url, iso, open_database, writing
 from .entries import MASTER, RAW, STATES, Event, FileRow, Filter, Page, Run
-from .names import Names
+from .held import Held
 from .schema import FILES, ROW_COLUMNS
 from .values import checksum_of, time_of, values_of
+
+
+@lru_cache(20_000)
+def _info_of(file_id: int, text: str) -> FrameInfo:
+    """What a frame is, by what the index holds: of a month of frames this is asked often."""
+    return FrameInfo.from_dict(json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,7 @@ class Archive:
         self.by_night = by_night
         self.root.mkdir(0o750, parents=True, exist_ok=True)
         self.database = open_database(database_url(self.root, url))
-        self._known_nights = query.KnownNights()
-        self._names = Names()
+        self._held = Held()
 
     def close(self) -> None:
         """Give the database back."""
@@ -89,7 +94,6 @@ class Archive:
         order: str = "newest",
         limit: int = 20,
         offset: int = 0,
-        at_most: int | None = None,
     ) -> Page:
         """A page of the files that pass a filter, and how many do.
 
@@ -97,20 +101,16 @@ class Archive:
         ----------
         order
             'newest' or 'oldest' first, by the start of the exposure.
-        at_most
-            Tell of no more than so many; they are counted in any case.
         """
         with self.database.connect() as connection:
-            page = query.page_of(
+            return query.page_of(
                 connection,
                 which,
                 order=order,
                 limit=limit,
                 offset=offset,
-                names=self._names,
-                known=self._known_nights,
+                held=self._held,
             )
-        return page if at_most is None else replace(page, count=min(page.count, at_most))
 
     def files(
         self, which: Filter, *, order: str = "newest", limit: int = 20, offset: int = 0
@@ -118,21 +118,28 @@ class Archive:
         """A page of the files that pass a filter."""
         return self.page(which, order=order, limit=limit, offset=offset).rows
 
-    def count(self, which: Filter, *, at_most: int | None = None) -> int:
-        """How many files pass a filter; of more than `at_most` only these are told."""
+    def count(self, which: Filter) -> int:
+        """How many files pass a filter."""
         with self.database.connect() as connection:
-            count = query.count_of(connection, which, self._names)
-        return count if at_most is None else min(count, at_most)
+            return query.count_of(connection, which, self._held)
 
     def read_names(self) -> None:
-        """Read the names of all files, so that the first search for a text need not."""
+        """Hold in memory what all files are listed by; a copy is kept for the next time."""
+        names = self._held.names
         with self.database.connect() as connection:
-            self._names.table(connection)
+            is_known = names_file.load(self.root, names, connection)
+            names.table(connection)
+        if not is_known:
+            self.keep_names()
+
+    def keep_names(self) -> None:
+        """Keep a copy of what is held in memory, if it is, for the next time."""
+        names_file.save(self.root, self._held.names)
 
     def choices(self, column: str, which: Filter | None = None) -> dict[Any, int]:
         """The values of a column among the files that pass a filter, with how many have each."""
         with self.database.connect() as connection:
-            return query.choices_of(connection, column, which or Filter(), self._names)
+            return query.choices_of(connection, column, which or Filter(), self._held)
 
     def frames(
         self,
@@ -210,10 +217,7 @@ class Archive:
             wanted = wanted.where(FILES.c.night.between(*nights))
         with self.database.connect() as connection:
             found = connection.execute(wanted.order_by(FILES.c.exposure_start, FILES.c.id)).all()
-        return [
-            RawFrame(FileRow(*row[:-2]), FrameInfo.from_dict(json.loads(row[-2])), row[-1])
-            for row in found
-        ]
+        return [RawFrame(FileRow(*row[:-2]), _info_of(row.id, row.info), row.plan) for row in found]
 
     def _at(self, path: Path) -> tuple[sa.ColumnElement, ...]:
         folder, name = self.place(path)
@@ -227,6 +231,18 @@ class Archive:
         values |= {"info": json.dumps(info.to_dict())} | self._weigh(path)
         with writing(self.database) as connection:
             return self._put(connection, path, values, "frame")
+
+    def reclassify(self, row: FileRow, kind: str | None) -> FileRow:
+        """Say what kind of frame a raw frame is; None: what its header says.
+
+        Kept beside the raw frames, so that an index made anew knows it.
+        """
+        path = self.path(row)
+        if path.is_relative_to(self.root) and path.parent.name == "RAW":
+            with writing(self.database):  # nobody else says something at the same time
+                kinds.say(path, kind)
+        info = kinds.read_info(path)
+        return self.add_raw(path, info if kind is None else replace(info, kind=kind))
 
     def add_unreadable(self, path: Path, message: str) -> FileRow:
         """Index a file that is no readable frame, with the reason."""

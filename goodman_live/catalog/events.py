@@ -11,9 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .conditions import within_condition
 from .database import CHANNEL, now
 from .entries import Event, FileRow, Within
-from .query import within_condition
 from .schema import EVENTS, FILES
 
 POLL_SECONDS = 0.02

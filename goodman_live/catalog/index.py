@@ -1,9 +1,9 @@
 """Rebuilding the index of an archive from the headers of its files alone.
 
-A raw frame is what its header says; a product tells in its own cards of which frame it was
-made, by which plan, which version it is and what was left out; what became of a raw frame
-is what became of its products. Raw frames of which nothing was made are new: the engine looks
-at them again. Nothing but the index is written.
+A raw frame is what its header says, or somebody said (`kinds`); a product tells in its own cards
+of which frame it was made, by which plan, which version it is and what was left out; what became
+of a raw frame is what became of its products. Raw frames of which nothing was made are new: the
+engine looks at them again. Nothing but the index is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from .. import io
 from ..errors import FrameError, GoodmanError
 from ..metadata import FrameInfo, night_of
-from . import events, removal, rows
+from . import events, kinds, removal, rows
 from .archive import Archive
 from .database import iso, writing
 from .entries import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, FileRow
@@ -268,7 +268,7 @@ def _is_raw(path: Path) -> bool:
 def _read_raw(path: Path) -> _Raw:
     size = path.stat().st_size
     try:
-        info = io.read_info(path)
+        info = kinds.read_info(path)
     except FrameError as error:
         came = time_of(path)
         values = {"message": str(error), "exposure_start": iso(came), "night": night_of(came)}

@@ -15,14 +15,14 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
 
 from .changes import newest_change, oldest_change
-from .schema import CHANGES, FILES
+from .schema import CHANGES, FILES, TALLIES
 
 _PARTS = ("beginning", "label", "ending", "object_name")
 _KNOWN = ("id", "start", "facet_id", "night", *_PARTS)
@@ -31,7 +31,7 @@ _DIGITS = [i for i, sign in enumerate("2026-03-16T01:00:00.000") if sign.isdecim
 _Batches = Iterator[list[np.ndarray]]
 _BATCH = 20_000
 _MANY = 1000
-_PATIENCE_SECONDS = 0.1
+_PATIENCE_SECONDS, _LONG_PATIENCE_SECONDS = 0.1, 2.0
 _LONGEST = 300  # characters; names of files have no more than 255
 _COLUMNS = (
     FILES.c.id,
@@ -110,10 +110,19 @@ class _Words(dict[str, int]):
 
 @dataclass(frozen=True)
 class Table:
-    """All files, the oldest first, up to a change: a column of numbers for each thing known."""
+    """All files, the oldest first, up to a change: a column of numbers for each thing known.
+
+    All of them were read at the change `read_at`, and since then what changed.
+    """
 
     seen: int
     columns: dict[str, np.ndarray]
+    read_at: int
+
+    @property
+    def facets(self) -> tuple[int, int]:
+        """The same for as long as facets keep their numbers, and no file has a new one."""
+        return self.read_at, int(self.columns["facet_id"].max(initial=0))
 
     def __len__(self) -> int:
         return len(self.columns["id"])
@@ -128,10 +137,20 @@ class Names:
         self._nights = _Words()
         self._words = {part: _Words() for part in _PARTS}
 
-    def table(self, connection: sa.Connection) -> Table | None:
-        """All files as they are now; None while another thread reads many of them."""
-        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+    def table(self, connection: sa.Connection, *, is_needed: bool = True) -> Table | None:
+        """All files as they are now; None while another thread reads them, or if nobody did.
+
+        Parameters
+        ----------
+        is_needed
+            Read them, if nobody did.
+        """
+        known = self._table
+        if known is None and not is_needed:
             return None
+        patience = _PATIENCE_SECONDS if known is None else _LONG_PATIENCE_SECONDS
+        if not self._lock.acquire(timeout=patience):
+            return known
         try:
             newest = newest_change(connection)
             if self._table is None or not self._follows(connection, newest):
@@ -142,13 +161,62 @@ class Names:
         finally:
             self._lock.release()
 
+    # Keeping
+
+    def kept(self) -> dict[str, np.ndarray] | None:
+        """All that is known, as arrays; None if nothing is."""
+        with self._lock:
+            if self._table is None:
+                return None
+            words = {f"words of {part}": _as_bytes(list(w)) for part, w in self._all_words.items()}
+            return {"seen": np.array(self._table.seen), **self._table.columns, **words}
+
+    def know(self, connection: sa.Connection, kept: Mapping[str, np.ndarray]) -> bool:
+        """Take what was kept, and follow what changed since; whether it fits the index.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If something is missing, or is not what it must be.
+        """
+        columns = {n: kept[n].astype(kind) for n, kind in zip(_KNOWN, _KINDS, strict=True)}
+        words = {part: _words_in(kept[f"words of {part}"]) for part in self._all_words}
+        with self._lock:
+            seen = int(kept["seen"])
+            self._table = Table(seen, columns, seen)
+            self._nights, self._words = words.pop("night"), words
+            newest = newest_change(connection)
+            fits = self._follows(connection, newest)
+            if fits:
+                self._table = self._followed(connection, newest)
+                fits = self._is_as_indexed(connection)
+            if not fits:
+                self._table = None
+            return fits
+
+    @property
+    def _all_words(self) -> dict[str, _Words]:
+        return {"night": self._nights, **self._words}
+
+    def _is_as_indexed(self, connection: sa.Connection) -> bool:
+        """Whether there are as many files in the index, and some of them are the same."""
+        n_files = connection.execute(sa.select(sa.func.sum(TALLIES.c.n))).scalar() or 0
+        if n_files != len(self._table):
+            return False
+        some = np.linspace(0, n_files - 1, min(n_files, _MANY)).astype(int)
+        ids = self._table.columns["id"][some].tolist()
+        now = _read(0, self._batches(connection, FILES.c.id.in_(ids))).columns
+        return all(np.array_equal(now[n], self._table.columns[n][some]) for n in _KNOWN)
+
+    # Asking
+
     def holding(
         self,
         table: Table,
         text: str,
         *,
         is_night: Callable[[str], bool] | None = None,
-        facets: list[int] | None = None,
+        facets: np.ndarray | None = None,
     ) -> np.ndarray:
         """Which files hold a text in the file's or the object's name, in any case.
 
@@ -156,19 +224,20 @@ class Names:
         -------
         array of bool, shape (n_files,)
         """
-        passing = self._holding(table, text.casefold())
+        every = np.ones(len(table), bool)
+        passing = self._holding(table, text.casefold()) if text else every
         if is_night is not None:
             passing &= _having(table, {"night": self._nights.passing(is_night)})
         if facets is not None:
-            highest = max([table.columns["facet_id"].max(initial=0), *facets])
-            wanted = np.zeros(highest + 1, bool)
+            highest = (each.max(initial=0) for each in (table.columns["facet_id"], facets))
+            wanted = np.zeros(max(highest) + 1, bool)
             wanted[facets] = True
             passing &= _having(table, {"facet_id": wanted})
         return passing
 
-    def nights(self, table: Table, passes: np.ndarray) -> dict[str, int]:
-        """How many of some files each night has, by night."""
-        counts = np.bincount(table.columns["night"][passes]).tolist()
+    def nights(self, table: Table, places: np.ndarray) -> dict[str, int]:
+        """How many of the files at some places each night has, by night."""
+        counts = np.bincount(table.columns["night"][places]).tolist()
         found = {night: n for night, n in zip(list(self._nights), counts, strict=False) if n}
         return dict(sorted(found.items()))
 
@@ -253,6 +322,16 @@ class Names:
         return [np.array(ids), _moments(starts), np.array(facets, np.int32), *numbers]
 
 
+def _as_bytes(words: list[str]) -> np.ndarray:
+    return np.frombuffer(json.dumps(words).encode(), np.uint8)
+
+
+def _words_in(told: np.ndarray) -> _Words:
+    words = _Words()
+    words.update((word, number) for number, word in enumerate(json.loads(told.tobytes())))
+    return words
+
+
 def _as_text(connection: sa.Connection, rows: sa.Subquery) -> sa.ColumnElement:
     """All rows as one JSON text."""
     if connection.dialect.name == "postgresql":
@@ -286,7 +365,8 @@ def _read(newest: int, batches: _Batches) -> Table:
     empty = [np.zeros(0, kind) for kind in _KINDS]
     columns = [np.concatenate(column) for column in zip(empty, *batches, strict=True)]
     order = np.lexsort(columns[:2])
-    return Table(newest, {n: c[order] for n, c in zip(_KNOWN, columns, strict=True)})
+    columns = {n: c[order] for n, c in zip(_KNOWN, columns, strict=True)}
+    return Table(newest, columns, newest)
 
 
 def _changed(table: Table, changed: Sequence[int], now: Table) -> Table:
@@ -303,12 +383,12 @@ def _changed(table: Table, changed: Sequence[int], now: Table) -> Table:
     order = np.lexsort((columns["id"], columns["start"]))
     for name, column in table.columns.items():
         columns[name] = np.concatenate([column[:first], columns[name][order]])
-    return replace(now, columns=columns)
+    return replace(now, columns=columns, read_at=table.read_at)
 
 
 def _having(table: Table, wanted: dict[str, np.ndarray | None]) -> np.ndarray | bool:
     """Files whose numbers in all of some columns are wanted."""
     if any(each is None for each in wanted.values()):
         return False
-    found = [each[table.columns[name]] for name, each in wanted.items()]
+    found = [each.take(table.columns[name]) for name, each in wanted.items()]
     return np.logical_and.reduce(found)

@@ -1,86 +1,46 @@
 """What is listed: any page of what passes a filter, and its total count, in milliseconds.
 
-How a page of a million files is found. The tallies say how many files each night has that pass
-the filter, so that their sum is the total count and their running sum names the night on which
-a page begins; only the files of that page's nights are looked at. For free text the `names` of
-all files are in memory.
+How a page of a million files is found. What all files are counted by is `held` in memory where
+many questions are asked, as by the API. Else the tallies say how many files each night has that
+pass the filter, so that their sum is the total count and their running sum names the night on
+which a page begins; only the files of that page's nights are looked at.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
-from ..metadata import CALIBRATION_KINDS
-from .changes import newest_change
+from .conditions import facet_conditions, night_conditions
 from .database import can_be
-from .entries import FACETS, RAW, FileRow, Filter, Page, Within
-from .names import Names, Table
+from .entries import FACETS, FileRow, Filter, Page
+from .held import Held, Passing
 from .schema import FACET_TABLE, FILES, ROW_COLUMNS, TALLIES
 
 ORDERS = ("newest", "oldest")
 MANY_NIGHTS = 200
-_MOST_KNOWN = 500
 _MOST = 2**31 - 1
 _LONGEST = 1000  # characters of a text that databases look for
 _AT_ONCE = 10_000  # numbers in one statement
 
 
-def facet_conditions(which: Filter) -> list[sa.ColumnElement]:
-    """What must hold of a combination of facets."""
-    table, found = FACET_TABLE.c, []
-    for name in FACETS:
-        value = getattr(which, name, None)
-        if value is not None:
-            values = value if isinstance(value, tuple) else (value,)
-            found.append(table[name].in_([each for each in values if can_be(each)]))
-    if which.calibrations is not None:
-        among = table.kind.in_(CALIBRATION_KINDS)
-        found.append(among if which.calibrations else ~among)
-    if which.hide_raw_calibrations:
-        found.append(~(table.kind.in_(CALIBRATION_KINDS) & (table.data_type == RAW)))
-    if which.current_only:
-        found.append(table.is_current.is_(True))
-    if which.within is not None:
-        found.append(within_condition(which.within, table))
-    return found
-
-
-def night_conditions(which: Filter, night: sa.Column) -> list[sa.ColumnElement]:
-    """What must hold of a night."""
-    wanted = (which.night, which.first_night, which.last_night)
-    if not all(can_be(each) for each in wanted if each is not None):
-        return [sa.false()]
-    found = [night == which.night] if which.night is not None else []
-    found += [night >= which.first_night] if which.first_night is not None else []
-    return found + ([night <= which.last_night] if which.last_night is not None else [])
-
-
-def within_condition(within: Within, table: sa.ColumnCollection) -> sa.ColumnElement:
-    """What somebody may see, of a table that has the columns `proposal` and `kind`."""
-    return sa.or_(table.proposal.in_(within.proposals), table.kind.in_(within.kinds))
-
-
 def page_of(
-    connection: sa.Connection,
-    which: Filter,
-    *,
-    order: str,
-    limit: int,
-    offset: int,
-    names: Names,
-    known: KnownNights,
+    connection: sa.Connection, which: Filter, *, order: str, limit: int, offset: int, held: Held
 ) -> Page:
     """A page of files and their total count."""
     _check(order, limit, offset)
     limit, offset = min(limit, _MOST), min(offset, _MOST)
+    passing = held.passing(connection, which)
+    if passing is not None:
+        ids = passing.ids(limit, offset, is_backwards=order != "oldest")
+        return Page(_rows_of(connection, ids, order), len(passing))
     if which.text:
-        return _page_with_text(connection, which, names, order, limit, offset)
-    nights = known.of(connection, which, order)
+        query = sa.select(*ROW_COLUMNS).where(*_sifted(which)).order_by(*_order(order))
+        rows = _rows(connection, query.limit(limit).offset(offset))
+        return Page(rows, _count_sifted(connection, which))
+    nights = _nights(connection, which, order)
     rows = _page_by_night(connection, which, nights, order, limit, offset)
     return Page(rows, sum(n for _, n in nights))
 
@@ -92,21 +52,25 @@ def _check(order: str, limit: int, offset: int) -> None:
         raise ValueError(f"limit must be at least 1 and offset 0, not {limit} and {offset}")
 
 
-def count_of(connection: sa.Connection, which: Filter, names: Names) -> int:
+def count_of(connection: sa.Connection, which: Filter, held: Held) -> int:
     """How many files pass a filter."""
+    passing = held.passing(connection, which)
+    if passing is not None:
+        return len(passing)
     if which.text:
-        return _count_with_text(connection, which, names)
+        return _count_sifted(connection, which)
     return connection.execute(_tallied(which, sa.func.sum(TALLIES.c.n))).scalar() or 0
 
 
-def choices_of(
-    connection: sa.Connection, column: str, which: Filter, names: Names
-) -> dict[Any, int]:
+def choices_of(connection: sa.Connection, column: str, which: Filter, held: Held) -> dict[Any, int]:
     """The values that a column has among the files that pass a filter, with their counts."""
     if column not in (*FACETS, "night"):
         raise ValueError(f"column must be night or one of {FACETS}, not {column!r}")
+    passing = held.passing(connection, which)
+    if passing is not None:
+        return _choices_of(connection, column, passing)
     if which.text:
-        return _choices_with_text(connection, column, which, names)
+        return _choices_sifted(connection, column, which)
     value = TALLIES.c.night if column == "night" else FACET_TABLE.c[column]
     n_files = sa.func.sum(TALLIES.c.n)
     query = sa.select(value, n_files).join_from(TALLIES, FACET_TABLE)
@@ -115,7 +79,38 @@ def choices_of(
     return dict(connection.execute(query).all())
 
 
-# Without free text: the tallies know
+def _order(order: str) -> tuple[sa.ColumnElement, ...]:
+    columns = (FILES.c.exposure_start, FILES.c.id)
+    return columns if order == "oldest" else tuple(column.desc() for column in columns)
+
+
+def _rows(connection: sa.Connection, query: sa.Select) -> list[FileRow]:
+    return [FileRow(*row) for row in connection.execute(query)]
+
+
+# Held in memory
+
+
+def _rows_of(connection: sa.Connection, ids: list[int], order: str) -> list[FileRow]:
+    rows = []
+    for first in range(0, len(ids), _AT_ONCE):
+        some = FILES.c.id.in_(ids[first : first + _AT_ONCE]), FILES.c.removed == ""
+        query = sa.select(*ROW_COLUMNS).where(*some).order_by(*_order(order))
+        rows += _rows(connection, query)
+    return rows
+
+
+def _choices_of(connection: sa.Connection, column: str, passing: Passing) -> dict[Any, int]:
+    if column == "night":
+        return passing.nights()
+    value = FACET_TABLE.c[column]
+    numbers = sa.func.aggregate_strings(sa.cast(FACET_TABLE.c.id, sa.String), ",")
+    query = sa.select(value, numbers).group_by(value).order_by(value)
+    found = {value: passing.count_of_facets(text) for value, text in connection.execute(query)}
+    return {value: n for value, n in found.items() if n}
+
+
+# Counted in the database
 
 
 def _tallied(which: Filter, *columns: sa.ColumnElement) -> sa.Select:
@@ -137,27 +132,6 @@ def _nights(connection: sa.Connection, which: Filter, order: str) -> list[tuple[
     text = connection.execute(sa.select(sa.func.aggregate_strings(each, ","))).scalar() or ""
     pairs = (pair.rpartition(" ") for pair in text.split(",") if pair)
     return sorted(((night, int(n)) for night, _, n in pairs), reverse=order != "oldest")
-
-
-class KnownNights:
-    """What the tallies said of filters, for as long as nothing has changed since.
-
-    People turn pages, and pages ask again and again.
-    """
-
-    def __init__(self) -> None:
-        self._held: tuple[int, dict[tuple[Filter, str], list]] = (-1, {})
-
-    def of(self, connection: sa.Connection, which: Filter, order: str) -> list[tuple[str, int]]:
-        """Nights and how many files each has that pass."""
-        newest = newest_change(connection)
-        held, known = self._held
-        if newest != held or len(known) >= _MOST_KNOWN:
-            known = {}
-            self._held = newest, known
-        if (which, order) not in known:
-            known[which, order] = _nights(connection, which, order)
-        return known[which, order]
 
 
 def _page_by_night(
@@ -191,88 +165,21 @@ def _page_by_night(
     return _rows(connection, query)
 
 
-def _order(order: str, table: sa.ColumnCollection = FILES.c) -> tuple[sa.ColumnElement, ...]:
-    columns = (table.exposure_start, table.id)
-    return columns if order == "oldest" else tuple(column.desc() for column in columns)
+# Sifted: slow among many, for while the names are being read
 
 
-def _rows(connection: sa.Connection, query: sa.Select) -> list[FileRow]:
-    return [FileRow(*row) for row in connection.execute(query)]
+def _count_sifted(connection: sa.Connection, which: Filter) -> int:
+    return connection.execute(sa.select(sa.func.count()).where(*_sifted(which))).scalar_one()
 
 
-# With free text: the names in memory know
-
-
-def _facets_of(connection: sa.Connection, which: Filter) -> list[int] | None:
-    """Numbers of the facets that pass; None if all do."""
-    conditions = facet_conditions(which)
-    if not conditions:
-        return None
-    return connection.execute(sa.select(FACET_TABLE.c.id).where(*conditions)).scalars().all()
-
-
-def _held(connection: sa.Connection, which: Filter, names: Names, table: Table) -> np.ndarray:
-    """For each file whether it passes a filter with a text."""
-    facets = _facets_of(connection, which)
-    return names.holding(table, which.text, is_night=_night_test(which), facets=facets)
-
-
-def _night_test(which: Filter) -> Callable[[str], bool] | None:
-    first, last = which.first_night or "", which.last_night
-    if (which.night, first, last) == (None, "", None):
-        return None
-    return lambda night: (
-        which.night in (None, night) and first <= night and (last is None or night <= last)
-    )
-
-
-def _page_with_text(
-    connection: sa.Connection, which: Filter, names: Names, order: str, limit: int, offset: int
-) -> Page:
-    query = sa.select(*ROW_COLUMNS).order_by(*_order(order))
-    table = names.table(connection)
-    if table is None:
-        rows = _rows(connection, query.where(*_sifted(which)).limit(limit).offset(offset))
-        return Page(rows, count_of(connection, which, names))
-    numbers = table.columns["id"][_held(connection, which, names, table)]
-    wanted = numbers if order == "oldest" else numbers[::-1]
-    ids, rows = wanted[offset : offset + limit].tolist(), []
-    for first in range(0, len(ids), _AT_ONCE):
-        some = FILES.c.id.in_(ids[first : first + _AT_ONCE]), FILES.c.removed == ""
-        rows += _rows(connection, query.where(*some))
-    return Page(rows, len(numbers))
-
-
-def _count_with_text(connection: sa.Connection, which: Filter, names: Names) -> int:
-    table = names.table(connection)
-    if table is None:
-        query = sa.select(sa.func.count()).where(*_sifted(which))
-        return connection.execute(query).scalar_one()
-    return int(np.count_nonzero(_held(connection, which, names, table)))
-
-
-def _choices_with_text(
-    connection: sa.Connection, column: str, which: Filter, names: Names
-) -> dict[Any, int]:
-    table = names.table(connection)
-    if table is None:
-        value = FILES.c[column]
-        query = sa.select(value, sa.func.count()).where(*_sifted(which)).group_by(value)
-        return dict(connection.execute(query.order_by(value)).all())
-    passes = _held(connection, which, names, table)
-    if column == "night":
-        return names.nights(table, passes)
-    counts = np.bincount(table.columns["facet_id"][passes])
-    query = sa.select(FACET_TABLE.c.id, FACET_TABLE.c[column]).order_by(FACET_TABLE.c[column])
-    found: Counter = Counter()
-    for number, value in connection.execute(query):
-        if number < len(counts) and counts[number]:
-            found[value] += int(counts[number])
-    return dict(found)
+def _choices_sifted(connection: sa.Connection, column: str, which: Filter) -> dict[Any, int]:
+    value = FILES.c[column]
+    query = sa.select(value, sa.func.count()).where(*_sifted(which)).group_by(value)
+    return dict(connection.execute(query.order_by(value)).all())
 
 
 def _sifted(which: Filter) -> list[sa.ColumnElement]:
-    """What must hold of a file: slow among many, for while the names are being read."""
+    """What must hold of a file."""
     names = FILES.c.file_name, FILES.c.object_name
     is_text = can_be(which.text) and len(which.text) <= _LONGEST
     text = which.text if is_text else ""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..hub.site import Site
 
 _PORT = 8000
+_MOST_SECONDS = 2.0  # between two frames: nobody wants to wait for twenty-four calibrations
 
 
 def add_demo(commands) -> None:
@@ -99,5 +100,7 @@ def _feed(folder: Path, incoming: Path, stop: threading.Event, options: argparse
         pass
     end(child)
     if not stop.is_set():
-        for _ in replay(folder / "night", incoming, stop, speed=options.speed, max_gap_seconds=5.0):
+        for _ in replay(
+            folder / "night", incoming, stop, speed=options.speed, max_gap_seconds=_MOST_SECONDS
+        ):
             pass

@@ -67,14 +67,21 @@ def _check(site: Site, path: Path | None) -> int:
 
 def run_hub(site: Site, path: Path | None, stop: threading.Event) -> None:
     """Run everything until told to stop."""
-    from ..catalog import Archive
-    from ..hub.check import findings
-    from ..hub.services import Run, programs
-    from ..hub.state import prepare_state
-    from ..hub.supervisor import Supervisor
+    from ..hub.state import only_hub, prepare_state
 
     os.umask(0o077)
     prepare_state(site)
+    with only_hub(site):
+        _run_alone(site, path, stop)
+    say("Ended.")
+
+
+def _run_alone(site: Site, path: Path | None, stop: threading.Event) -> None:
+    from ..catalog import Archive
+    from ..hub.check import findings
+    from ..hub.services import Run, programs
+    from ..hub.supervisor import Supervisor
+
     for finding in findings(site, path):
         complain(f"{finding.word}: {finding.text}")
         if finding.prevents:
@@ -88,4 +95,3 @@ def run_hub(site: Site, path: Path | None, stop: threading.Event) -> None:
     say(f"Starting; what the programs say is in {log or 'the journal'}.")
     supervisor = Supervisor(programs(site, run, path), log, complain)
     supervisor.run(stop, lambda: say(f"Goodman Live is at {site.address}  Ctrl-C ends."))
-    say("Ended.")

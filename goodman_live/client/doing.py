@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..answers import Job
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
     from ..blocks.wavelength import WavelengthSolution
 
 _ASK_SECONDS = 20.0
+_LONGEST_NOTEBOOK = 60
+
+
+def this_notebook() -> str:
+    """Name of the notebook in which this runs, as a header can hold it; '' outside of one."""
+    path = PurePath(os.environ.get("JPY_SESSION_NAME", ""))
+    if path.suffix != ".ipynb":
+        return ""
+    name = "".join(sign if " " <= sign <= "~" else "?" for sign in path.name)
+    return name[-_LONGEST_NOTEBOOK:]
 
 
 class Doing(Reading):
@@ -33,7 +45,8 @@ class Doing(Reading):
         settings
             Those that differ from the settings of the frame's proposal.
         notebook
-            Name of the notebook that asks, told in the products' headers.
+            Name of the notebook that asks, told in the products' headers; by default that of
+            the notebook in which this runs, where Jupyter says it.
         """
         return self._order("files/reduce/", file_id, settings, notebook)
 
@@ -112,6 +125,7 @@ class Doing(Reading):
         **more: Any,
     ) -> Job:
         body = {"file_id": file_id, "settings": dict(settings or {}), **more}
+        notebook = notebook or this_notebook()
         body |= {"notebook": notebook} if notebook else {}
         return job_of(self._do("POST", address, json=body))
 

@@ -26,6 +26,7 @@ from .connection import Connection, away, given, raise_for
 from .listening import follow
 
 LARGEST_PAGE = 500
+KNOCK_SECONDS = 8.0
 _NAMES = {"filter2": "filter_2", "text": "search"}
 
 
@@ -45,7 +46,6 @@ class Reading(Connection):
         order: str = "newest",
         limit: int = 20,
         offset: int = 0,
-        at_most: int | None = None,
     ) -> Page:
         """A page of the files that pass a filter, and how many do."""
         rows: list[FileRow] = []
@@ -53,7 +53,7 @@ class Reading(Connection):
         while len(rows) < limit and not _is_empty(which):
             n_wanted = min(limit - len(rows), LARGEST_PAGE)
             slice_ = {"order": order, "limit": n_wanted, "offset": offset + len(rows)}
-            told = self._ask("rows/", _parameters(which) | slice_ | given(at_most=at_most))
+            told = self._ask("rows/", _parameters(which) | slice_)
             count = told["count"]
             rows += (FileRow(**row) for row in told["results"])
             if len(told["results"]) < n_wanted:
@@ -64,13 +64,13 @@ class Reading(Connection):
         self, which: Filter, *, order: str = "newest", limit: int = 20, offset: int = 0
     ) -> list[FileRow]:
         """A page of the files that pass a filter."""
-        return self.page(which, order=order, limit=limit, offset=offset, at_most=10_001).rows
+        return self.page(which, order=order, limit=limit, offset=offset).rows
 
-    def count(self, which: Filter, *, at_most: int | None = None) -> int:
+    def count(self, which: Filter) -> int:
         """How many files pass a filter."""
         if _is_empty(which):
             return 0
-        return self._ask("rows/count", _parameters(which) | given(at_most=at_most))["count"]
+        return self._ask("rows/count", _parameters(which))["count"]
 
     def choices(self, column: str, which: Filter | None = None) -> dict[Any, int]:
         """The values of a column among the files that pass a filter, with how many have each."""
@@ -172,6 +172,10 @@ class Reading(Connection):
     def last_event(self) -> int:
         """Number of the newest event, to follow from."""
         return self._ask("events/list")["last"]
+
+    def knock(self) -> None:
+        """Raise GoodmanError unless the archive answers, and soon."""
+        self._do("GET", "events/list", timeout=KNOCK_SECONDS)
 
     def events_since(self, number: int, limit: int = 1000) -> list[Event]:
         """Events after `number` of what one may see, in order."""

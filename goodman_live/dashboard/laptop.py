@@ -7,10 +7,8 @@ a password, so nobody can sign in as them.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import logging
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -21,13 +19,11 @@ from pathlib import Path
 import httpx
 
 from ..catalog import Archive, environment_url
-from ..errors import GoodmanError, NotFound
+from ..errors import GoodmanError
 from ..people.people import People
 from .kernels import API_VARIABLE
 from .server import DashboardServer, free_port, serve
 
-OWNER_ADDRESS = "owner@localhost.localdomain"
-_LABEL = "pages of this machine"
 _START_SECONDS = 60.0
 _log = logging.getLogger("goodman_live")
 
@@ -74,34 +70,9 @@ def _key_of_owner(root: Path) -> Iterator[str]:
     with (
         contextlib.closing(Archive(root, environment_url())) as archive,
         contextlib.closing(People.of(archive)) as people,
+        people.owners_key() as key,
     ):
-        owner = _owner(people)
-        for token in people.tokens(owner.id):
-            if token.label == _LABEL and not token.revoked:
-                people.revoke_token(token.id)
-        token, key = people.add_token(owner.id, _LABEL)
-        try:
-            yield key
-        finally:
-            people.revoke_token(token.id)
-
-
-def _owner(people: People):
-    try:
-        return people.find_user(OWNER_ADDRESS)
-    except NotFound:
-        name = re.sub(r"[^a-z0-9]", "", _login_name().lower())[:30] or "owner"
-        with contextlib.suppress(NotFound):
-            people.find_user(name)
-            name = ""  # somebody else has it: one is made of the address
-        return people.add_user(OWNER_ADDRESS, username=name, is_superuser=True)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
+        yield key
 
 
 # The API

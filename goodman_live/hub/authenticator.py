@@ -13,8 +13,9 @@ from typing import Any
 from jupyterhub.auth import Authenticator
 from jupyterhub.utils import new_token
 from oauthenticator.generic import GenericOAuthenticator
+from sqlalchemy.orm import object_session
 from tornado import web
-from traitlets import Bool, Dict, Unicode, default
+from traitlets import Bool, Unicode, default
 from traitlets import Instance as Kept
 from traitlets.config import Configurable
 
@@ -71,7 +72,6 @@ class _ByAccounts(Authenticator):
     """What both ways to sign in have in common."""
 
     accounts = Kept(GoodmanAccounts)
-    _passwords_seen = Dict()
 
     @default("accounts")
     def _accounts(self) -> GoodmanAccounts:
@@ -93,7 +93,13 @@ class _ByAccounts(Authenticator):
             raise web.HTTPError(429, str(error)) from error
         if user is None:
             return None
-        self._end_old_sessions(handler.find_user(user.username), user)
+        return await self._let_in(handler, user)
+
+    async def _let_in(self, handler: Any, user: User) -> dict[str, Any]:
+        """Somebody who has shown who they are, as JupyterHub keeps them."""
+        met = handler.find_user(user.username)
+        if met is not None:
+            self._end_old_sessions(met, user)
         return await asyncio.to_thread(self.accounts.model_of, user)
 
     async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> dict | bool:
@@ -105,21 +111,28 @@ class _ByAccounts(Authenticator):
             return False
         return await asyncio.to_thread(self.accounts.model_of, found)
 
+    def add_user(self, user: Any) -> None:
+        """Note the password of somebody whom the hub meets, or has met before it started."""
+        super().add_user(user)
+        found = self.accounts.active(user.name)
+        if found is not None:
+            self._end_old_sessions(user, found)
+
     def _end_old_sessions(self, user: Any, found: User) -> bool:
         """End the sessions of a hub's user that are older than their password; whether it is new.
 
-        What was seen before is forgotten when the hub starts again. `user` is None of somebody
-        whom the hub has not met yet.
+        All cookies of a user have one number, which ends with the time of their password: so the
+        hub's database knows it, also of passwords that change while the hub is away.
         """
-        seen = self._passwords_seen.get(found.username)
-        self._passwords_seen[found.username] = found.password_changed
-        if user is None or seen in (None, found.password_changed):
+        mark = f".{found.password_changed}"
+        if user.cookie_id.endswith(mark):
             return False
-        user.orm_user.cookie_id = new_token()
-        for token in user.orm_user.api_tokens:
+        user.cookie_id = f"{new_token()}{mark}"
+        row = getattr(user, "orm_user", user)
+        for token in row.api_tokens:
             if token.session_id:
-                user.db.delete(token)
-        user.db.commit()
+                object_session(row).delete(token)
+        object_session(row).commit()
         return True
 
     def get_handlers(self, app: Any) -> list[tuple]:
@@ -160,7 +173,7 @@ class GoodmanSingleSignOn(_ByAccounts, GenericOAuthenticator):
                 "You are not registered here with the address that your institute told. "
                 "Ask the PI of your proposal or the observatory's staff to invite that address.",
             )
-        return await asyncio.to_thread(self.accounts.model_of, user)
+        return await self._let_in(handler, user)
 
     async def refresh_user(self, user: Any, handler: Any = None, **options: Any) -> dict | bool:
         """As our table has them; the institute is asked at the next log-in."""

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from jupyterhub.services.auth import HubOAuth
+from tornado.web import HTTPError
 
 COOKIE, STATE_COOKIE = "goodman-api", "goodman-api-state"
 _STATE_SECONDS, _COOKIE_SECONDS, _MOST_STATES = 600, 7 * 86400, 10_000
@@ -57,7 +58,10 @@ class _SignIn:
         mine = request.cookies.get(STATE_COOKIE, "")
         if known is None or not code or not secrets.compare_digest(mine.encode(), state.encode()):
             return JSONResponse({"detail": "This sign-in did not begin here. Try again."}, 403)
-        token = await self._hub.token_for_code(code, code_verifier=known[1], sync=False)
+        try:
+            token = await self._hub.token_for_code(code, code_verifier=known[1], sync=False)
+        except HTTPError:
+            return JSONResponse({"detail": "The hub does not know this sign-in. Try again."}, 403)
         answer = RedirectResponse(f"{self._prefix}api/docs")
         answer.delete_cookie(STATE_COOKIE, path=self._prefix)
         self._set(request, answer, COOKIE, token, _COOKIE_SECONDS)

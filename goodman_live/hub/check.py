@@ -65,8 +65,8 @@ def _programs(site: Site) -> Iterator[Finding]:
         yield Finding(MISSING, f"The spawner {site.spawner!r} needs: pip install {package}.")
     if site.spawner == "system" and shutil.which("systemd-run") is None:
         yield Finding(MISSING, "The spawner 'system' needs systemd; this machine has none.")
-    if _is_taken(site):
-        yield Finding(MISSING, f"{site.listen} must be free to listen on; something answers there.")
+    if why := _why_not_listen(site):
+        yield Finding(MISSING, why)
 
 
 def _containers(site: Site) -> Iterator[Finding]:
@@ -182,11 +182,17 @@ def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
-def _is_taken(site: Site) -> bool:
+def _why_not_listen(site: Site) -> str:
+    """Why nobody can listen where the site wants to, in a sentence; '' if we can."""
     with socket.socket(socket.AF_INET6 if ":" in site.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((site.host, site.port))
-        except OSError:
-            return True
-    return False
+        except PermissionError:
+            return (
+                f"To listen on {site.listen}, a program must be allowed ports below 1024; this one "
+                "is not: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit of systemd allows it."
+            )
+        except OSError as error:
+            return f"{site.listen} must be free to listen on; it is not: {error.strerror}."
+    return ""

@@ -9,8 +9,8 @@ from .. import __version__
 from ..widgets.theme import root_css
 from .services import API, DASHBOARDS, Run, api_prefix, api_url, hub_path, hub_services
 from .services import service_path as path_of
-from .site import Site
-from .spawners import configure_spawner
+from .site import Site, read_site
+from .spawners import SERVER_SCOPES, configure_spawner
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 REFRESH_SECONDS = 60
@@ -25,6 +25,17 @@ def configure(c: Any, site: Site, run: Run) -> None:
     _configure_people(c, site)
     _configure_pages(c, site)
     configure_spawner(c, site, api_url(site, run))
+
+
+def configure_in_cluster(c: Any, site_file: Path) -> None:
+    """Set what the hub of a Kubernetes chart does not know: people, pages, and what notebooks may.
+
+    Addresses, services and pods are the chart's, see `hub_config/kubernetes/values.yaml`.
+    """
+    site = read_site(site_file)
+    _configure_people(c, site)
+    _configure_pages(c, site)
+    c.Spawner.server_token_scopes = list(SERVER_SCOPES)
 
 
 def _configure_addresses(c: Any, site: Site, run: Run) -> None:
@@ -43,7 +54,7 @@ def _configure_addresses(c: Any, site: Site, run: Run) -> None:
     c.ConfigurableHTTPProxy.auth_token = run.proxy_token
     c.JupyterHub.last_activity_interval = 5
     # Of the addresses that a request came by, the last that is not this machine's is counted.
-    c.JupyterHub.trusted_downstream_ips = ["127.0.0.1", "::1"]
+    c.JupyterHub.trusted_downstream_ips = sorted({"127.0.0.1", "::1", site.inner})
     c.JupyterHub.log_level = "WARN"
     c.JupyterHub.services = hub_services(site, run)
     c.JupyterHub.load_roles = [
@@ -98,9 +109,9 @@ def _configure_pages(c: Any, site: Site) -> None:
         "sign_on_name": site.sign_on.name,
         "goodman_colours": root_css(),
     }
-    # Browsers keep no page of ours in a frame of somebody else's.
+    # Browsers keep no page of ours in a frame, not of a notebook either.
     headers = {
-        "Content-Security-Policy": "frame-ancestors 'self'; object-src 'none'",
+        "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'self'; object-src 'none'",
         "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
     }

@@ -123,9 +123,14 @@ def _notebook(cells: list[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
+def word_of(text: str) -> str:
+    """A text as the name of a file without its ending: without signs that mean something."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("._") or "notebook"
+
+
 def free_name(folder: Path, wanted: str) -> str:
     """A name for a notebook that no file has: of one name, the second is `name-2`."""
-    stem = re.sub(r"[^\w.-]+", "_", wanted).strip("._") or "notebook"
+    stem = word_of(wanted)
     number, name = 1, f"{stem}.ipynb"
     while (folder / name).exists():
         number += 1

@@ -24,6 +24,7 @@ from .notebooks import (
     free_name,
     proposal_notebook,
     tutorials_folder,
+    word_of,
 )
 
 DASHBOARDS_VARIABLE = "GOODMAN_DASHBOARDS_URL"
@@ -78,8 +79,9 @@ class FrameHandler(_MakesNotebook):
     async def get(self, file_id: str) -> None:
         """Open it."""
         name = await asyncio.to_thread(_file_name, int(file_id))
-        stem = free_name(Path("/nonexistent"), Path(name).stem).removesuffix(".ipynb")
-        await self.open(stem, frame_notebook(int(file_id), name), anew=False)
+        # Frames of two nights may have one name.
+        wanted = f"{word_of(Path(name).stem)}_{int(file_id)}"
+        await self.open(wanted, frame_notebook(int(file_id), name), anew=False)
 
 
 class ProposalHandler(_MakesNotebook):

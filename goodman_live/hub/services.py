@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from .site import SITE_FILE_VARIABLE, Site, is_given
 RUN_VARIABLE = "GOODMAN_LIVE_HUB_RUN"
 API, DASHBOARDS = "goodman-api", "dashboards"
 PACKAGE = Path(__file__).resolve().parent.parent
+_FREE_SECONDS = 15.0
 _PORTS = ("hub_port", "proxy_api_port", "api_port", "dashboards_port")
 _KEPT = ("LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH")
 
@@ -48,14 +51,25 @@ class Run:
     def of(cls, site: Site) -> Self:
         """Those of a site, the same at every start: notebooks go on while the hub starts again."""
         path = site.state / "run.json"
-        if path.exists():
+        with contextlib.suppress(OSError, ValueError, TypeError):
             kept = cls.from_json(path.read_text())
-            if not any(_is_taken(getattr(kept, name)) for name in _PORTS):
+            if kept._is_free():
                 return kept
         found = cls.new()
-        path.touch(0o600)
-        path.write_text(found.to_json())
+        part = path.with_suffix(".part")
+        part.touch(0o600)
+        part.write_text(found.to_json())
+        part.replace(path)
         return found
+
+    def _is_free(self) -> bool:
+        """Whether its ports are nobody's; programs of a hub that was killed may still be ending."""
+        end = time.monotonic() + _FREE_SECONDS
+        while any(_is_taken(getattr(self, name)) for name in _PORTS):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.2)
+        return True
 
     def to_json(self) -> str:
         """As one line of text."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import GoodmanError
@@ -29,3 +32,22 @@ def prepare_state(site: Site) -> Path:
     if site.state.stat().st_uid != os.geteuid():
         raise GoodmanError(f"state must be a folder that you own; {site.state} is somebody else's.")
     return site.state
+
+
+@contextlib.contextmanager
+def only_hub(site: Site) -> Iterator[None]:
+    """Hold a state folder, so that no second hub uses it.
+
+    Raises
+    ------
+    GoodmanError
+        If another hub has it.
+    """
+    with (site.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise GoodmanError(
+                f"A state folder is for one hub; another one that runs has {site.state}."
+            ) from error
+        yield

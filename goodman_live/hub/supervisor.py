@@ -105,18 +105,24 @@ class Supervisor:
         now = time.monotonic()
         if each.due:
             if now >= each.due:
-                self._start(each)
+                self._start_again(each, now)
             return
         code = each.process.poll()
         if code is None:
             if now - each.started > _STEADY_SECONDS:
                 each.wait_seconds = _FIRST_WAIT_SECONDS
             return
+        self._wait(each, now, f"{each.program.name} ended (exit code {code})")
+
+    def _start_again(self, each: _Running, now: float) -> None:
+        try:
+            self._start(each)
+        except GoodmanError as error:  # such as for want of memory, which passes
+            self._wait(each, now, str(error).rstrip("."))
+
+    def _wait(self, each: _Running, now: float, why: str) -> None:
         each.due = now + each.wait_seconds
-        self._tell(
-            f"{each.program.name} ended (exit code {code}); "
-            f"it is started again in {each.wait_seconds:g} s."
-        )
+        self._tell(f"{why}; it is started again in {each.wait_seconds:g} s.")
         each.wait_seconds = min(2 * each.wait_seconds, _LONGEST_WAIT_SECONDS)
 
     def _end(self) -> None:

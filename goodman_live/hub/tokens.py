@@ -44,6 +44,8 @@ class HubTokens:
 
     def name_of(self, token: str) -> str | None:
         """The user name that a token stands for; None if it does not hold, or not for us."""
+        if not (token.isascii() and token.isprintable()):
+            return None
         now = time.monotonic()
         known = self._known.get(token)
         if known is not None and now - known.asked < _FRESH_SECONDS:

@@ -2,7 +2,7 @@
 
 What somebody may not see is `NotFound`, in the same words as what does not exist. Who it is
 and what they belong to is looked up at every call, so that a change takes effect at once,
-also for a page that has been open for hours.
+also for a page that has been open for hours. Doors for a single request are told it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,19 @@ _RIGHTS = ("is_staff", "is_superuser")
 
 
 class Door:
-    """What one person may do; `user_id` is None for anyone who is not signed in."""
+    """What one person may do; `user_id` is None for anyone who is not signed in.
 
-    def __init__(self, people: People, user_id: int | None) -> None:
+    `viewer` is who it is where that was just looked up, for doors that are soon gone.
+    """
+
+    def __init__(self, people: People, user_id: int | None, viewer: Viewer | None = None) -> None:
         self._people = people
         self.user_id = user_id
+        self._viewer = viewer
 
     def viewer(self) -> Viewer:
         """Who asks, as things are now."""
-        return self._people.viewer(self.user_id)
+        return self._viewer or self._people.viewer(self.user_id)
 
     def may(self, action: str, target: Any = None) -> bool:
         """Whether they may; for buttons. Methods ask for themselves."""
@@ -71,12 +75,14 @@ class ArchiveFor(Door):
         All of it.
     people
         Who is who.
-    user_id
-        For whom; None for anyone who is not signed in.
+    user_id, viewer
+        For whom, as of any `Door`.
     """
 
-    def __init__(self, archive: Archive, people: People, user_id: int | None) -> None:
-        super().__init__(people, user_id)
+    def __init__(
+        self, archive: Archive, people: People, user_id: int | None, viewer: Viewer | None = None
+    ) -> None:
+        super().__init__(people, user_id, viewer)
         self._archive = archive
 
     # Lists, counts, choices
@@ -214,9 +220,11 @@ class ArchiveFor(Door):
 class PeopleFor(Door):
     """Users, proposals and what belongs to them, as one person may see and change them."""
 
-    def __init__(self, archive: Archive, people: People, user_id: int | None) -> None:
-        super().__init__(people, user_id)
-        self._files = ArchiveFor(archive, people, user_id)
+    def __init__(
+        self, archive: Archive, people: People, user_id: int | None, viewer: Viewer | None = None
+    ) -> None:
+        super().__init__(people, user_id, viewer)
+        self._files = ArchiveFor(archive, people, user_id, viewer)
 
     # Oneself
 

@@ -114,9 +114,8 @@ class Preferences(Settings):
         doc="Colours of images.",
     )
     show_saturated = param.Boolean(default=True, doc="Mark saturated pixels.")
-    show_title = param.Boolean(default=True, doc="Write a title above plots.")
     plots = param.Selector(
         default="interactive",
         objects=["interactive", "static"],
-        doc="Plots to zoom in, or pictures, which load faster.",
+        doc="Plots to zoom in and move, or still ones, which no touch can move by mistake.",
     )

@@ -88,6 +88,7 @@
     }
   };
   const changed = (event) => {
+    if (!event.sync) return;  // what the kernel said itself
     if (applying) { later.push(event); return; }
     const references = new Map();
     for (const model of event.document._all_models.values()) references.set(model, model.ref());

@@ -158,8 +158,7 @@ class AccountPage(OfficePage):
     async def _save_looks(self, values: Mapping[str, Any]) -> None:
         """Save how pages look, and have them look so."""
         kept = await asyncio.to_thread(self.archive.save_preferences, values)
-        self.visit.preferences = kept
-        self.visit.wear(kept.theme)
+        self.visit.like(kept)
         self.looks.fill(kept.to_dict())
         self.looks.say("Saved.")
 

@@ -110,6 +110,7 @@ class Advanced:
     ) -> None:
         self._archive, self._tasks, self._opened, self._by = archive, tasks, opened, by
         self.theme = "light"
+        self.preferences: Any = None  # of colours, as `ImageView.prefer` takes them
         self.explorer: Any = None
         self._rows: dict[str, FileRow] = {}
         self.bar = WayBack(sizing_mode="stretch_width", height=42)
@@ -152,6 +153,8 @@ class Advanced:
         if not self.is_open or self.bar.chosen != name:
             return
         self.explorer = explorer
+        if self.preferences is not None and hasattr(explorer, "image"):
+            explorer.image.prefer(self.preferences)
         layout = explorer.__panel__()
         layout.param.update(sizing_mode="stretch_both", height=None, min_height=LEAST_HEIGHT)
         self._body[:] = [layout]

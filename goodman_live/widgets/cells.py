@@ -49,7 +49,13 @@ def _reading(frame: ReducedFrame) -> Sequence[str]:
     if not frame.reads:
         return ["# image and arcs are the reduced frames that the explorer was given"]
     image, *arcs = (f"io.read_image({read})" for read in frame.reads)
-    lines = ["archive = connect()  # or connect(url, token)"] if frame.is_remote else []
+    lines = []
+    if frame.is_remote:
+        lines = [
+            "# Outside of the hub's notebooks, with a token of the page Account:",
+            f'# archive = connect("{frame.url}", token)',
+            "archive = connect()",
+        ]
     lines += [f"image = {image}", "arcs = [", *(f"    {arc}," for arc in arcs), "]"]
     if frame.lender:
         lines += [f"borrowed = BorrowedSolution.from_header(io.read_header({frame.lender}))"]

@@ -145,6 +145,7 @@ export function render({ model }) {
     find('.save').hidden = !model.can_save; find('.default').hidden = !model.can_default;
     find('.message').textContent = model.message;
     find('.message').classList.toggle('bad', model.is_bad);
+    if (model.message) find('.message').scrollIntoView({block: 'nearest'});
     if (!text.hidden) text.value = model.code;
   };
   for (const name of ['now', 'kept', 'gain', 'differs', 'notes', 'code', 'message', 'is_bad',

@@ -32,12 +32,12 @@ h2 { font-size: 18px; font-weight: 650; margin: 0; white-space: nowrap; overflow
 .facts span { color: var(--gl-dim); margin-right: 5px; }
 .facts span:empty { display: none; }
 .calibrations div { display: inline-flex; gap: 5px; align-items: baseline; min-width: 0; }
-.calibrations .dot { flex: none; align-self: center; width: 7px; height: 7px; border-radius: 50%;
-  background: currentColor; }
+.calibrations .dot { flex: none; width: 7px; height: 7px; border-radius: 50%;
+  background: currentColor; position: relative; top: -1px; }
 .calibrations .done .dot { color: var(--gl-good); }
 .calibrations .provisional, .calibrations .provisional .dot { color: var(--gl-warn); }
 .calibrations .failed, .calibrations .failed .dot { color: var(--gl-bad); }
-.calibrations b { font-weight: 400; color: var(--gl-dim); }
+.calibrations b { flex: none; font-weight: 400; color: var(--gl-dim); }
 .reason { margin-top: 6px; padding: 4px 10px; border-left: 3px solid var(--gl-line);
   background: var(--gl-raised); font-size: 12.5px; border-radius: 0 4px 4px 0;
   overflow-wrap: anywhere; max-height: 5.4em; overflow: auto; }
@@ -59,7 +59,10 @@ export function render({ model }) {
     calibrations.hidden = model.calibrations.length === 0;
     calibrations.replaceChildren(...model.calibrations.map(([kind, state, text]) => {
       const one = make('div', state);
-      one.append(make('span', 'dot'), make('b', '', kind), make('span', '', text));
+      // Why it is missing is told in full where calibrations are chosen.
+      one.append(make('span', 'dot'), make('b', '', kind),
+        make('span', '', text.startsWith('missing.') ? 'missing' : text));
+      one.title = text;
       return one;
     }));
   };

@@ -70,13 +70,13 @@ class Caption(Component):
     is_instead = param.Boolean(default=False, doc="whether it is not what one expects there")
 
     _css = """
-div { height: 36px; line-height: 36px; padding-left: 14px; font-family: var(--gl-mono);
+.image-name { height: 36px; line-height: 36px; padding-left: 12px; font-family: var(--gl-mono);
   font-size: 12.5px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .instead { color: var(--gl-warn); }
 """
     _esm = """
 export function render({ model }) {
-  const node = document.createElement('div');
+  const node = document.createElement('div'); node.className = 'image-name';
   const show = () => { node.textContent = node.title = model.text;
     node.classList.toggle('instead', model.is_instead); };
   model.on('text', show); model.on('is_instead', show); show();
@@ -202,7 +202,7 @@ class Panels:
             can_calibrate=can_calibrate,
             message="" if found.choices else f"A {frame.kind} frame needs no calibrations.",
         )
-        return calibration_line(found.choices)
+        return calibration_line(found.choices, found.made_of)
 
 
 def _cards(archive: Any, row: FileRow) -> list[list[str]]:

@@ -20,7 +20,7 @@ from astropy.table import QTable
 from ..access import Viewer
 from ..catalog import MASTER, RAW, FileRow, Filter
 from ..catalog.entries import base_name
-from ..errors import GoodmanError
+from ..errors import GoodmanError, NotFound
 from ..io import read_image, read_raw, read_spectrum
 from ..plans import asked_by
 from .actions import ProductBar, Scene, actions_of, busy
@@ -32,14 +32,16 @@ from .note import Note
 from .orders import Orders
 from .products import TABS, Products, is_spectrum, target_name, version_name
 from .spectrum import SpectrumView
+from .spectrum_overlays import others_of
 from .tasks import Newest, Tasks
 
 if TYPE_CHECKING:
     from ..answers import Job
     from .visit import Visit
 
+REFRESH_SECONDS = 0.15  # within which events become one question for the frame
 IMAGE_DELAY_SECONDS = 0.1  # after events, so that the spectrum is there first
-MORE_DELAY_SECONDS = 0.25  # after that, what is asked of the archive beside the file itself
+MORE_DELAY_SECONDS = 0.5  # after that, what is asked of the archive beside the file itself
 CALIBRATIONS_DELAY_SECONDS = 2.0
 SPECTRAL = ("spectrum", "arc")
 
@@ -118,16 +120,22 @@ class FrameView(pn.viewable.Viewer):
             self.wish = Wish(file_id, 0, tab)
         self._loading.want(False)
 
-    def refresh(self) -> None:
+    def refresh(self, delay: float = REFRESH_SECONDS) -> None:
         """Something has happened to the frame shown: ask again."""
         if self.wish != Wish(tab=self.wish.tab):
-            self._loading.want(True)
+            self._loading.want(True, delay=delay)
 
     def refresh_calibrations(self) -> None:
         """Calibrations have changed: ask again how the frame stands."""
         if self.products is not None:
             self._explained = ()
             self._more.want(self.products.frame.id, delay=CALIBRATIONS_DELAY_SECONDS)
+
+    def prefer(self, preferences: Any) -> None:
+        """Draw as somebody likes it."""
+        self.image.prefer(preferences)
+        for plot in (self.image, self.spectrum):
+            plot.make_interactive(preferences.plots == "interactive")
 
     def clear(self, text: str = "No frame is selected.") -> None:
         """Show no frame."""
@@ -156,6 +164,7 @@ class FrameView(pn.viewable.Viewer):
         self.panels.bar.param.watch(self._lower_changed, "tab")
         self.panels.touched = lambda: self.touched()
         self.panels.why.on_deed(self._why_deed)
+        self.spectrum.head.param.watch(self._tools_changed, "tools")
         self.param.watch(self._recolour, "theme")
 
     def _assemble(self) -> pn.Column:
@@ -222,12 +231,21 @@ class FrameView(pn.viewable.Viewer):
         frame, row = self.products.frame, self.shown
         await self.panels.show_comments(frame)
         await self._name_versions()
+        await self._offer_spectra(row)
         about = row.id, row.last_modified, frame.state
         if about != self._explained:
             can = any(action["name"] == "calibrate" for action in self.bar.actions)
             line = await self.panels.show_why(frame, row, can_calibrate=can)
             if self.shown is not None and self.shown.id == row.id:
                 self.head.calibrations, self._explained = line, about
+
+    async def _offer_spectra(self, row: FileRow) -> None:
+        """Spectra to lay over the one shown, for somebody who has the tools before them."""
+        if not self.spectrum.head.tools or self._drawn[0] != row.id:
+            return
+        others = await asyncio.to_thread(others_of, self.archive, row)
+        if self._drawn[0] == row.id:
+            self.spectrum.offer_rows(self.archive, others)
 
     async def _name_versions(self) -> None:
         frame = self.products.frame
@@ -323,6 +341,9 @@ class FrameView(pn.viewable.Viewer):
             return
         try:
             ccd = await asyncio.to_thread(_image, self.archive, image)
+        except NotFound:
+            self._no_image("The archive does not have this file itself.")
+            return
         except GoodmanError as error:
             self._no_image(str(error))
             return
@@ -343,7 +364,11 @@ class FrameView(pn.viewable.Viewer):
         self.panels.switch()
         if self.shown is not None:
             self._arrange(self.shown)
-        self.refresh()
+        self.refresh(0.0)
+
+    def _tools_changed(self, event: param.parameterized.Event) -> None:
+        if event.new and self.shown is not None:
+            self.tasks.begin(self._offer_spectra, self.shown)
 
     def _bar_deed(self, deed: dict[str, Any]) -> None:
         if self.products is None or self.shown is None:

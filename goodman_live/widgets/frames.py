@@ -17,6 +17,8 @@ from .asking import ASKING_JS, Asking
 from .times import LOCAL_TIMES, clock, date
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..catalog import FileRow
     from ..client import ReadableArchive
 
@@ -88,8 +90,14 @@ class Listing:
         own = {"proposal": self.proposal} if shown == "observed" and self.proposal else {}
         return Filter(**_WHICH[shown], **own, text=search)
 
-    def ask(self, archive: ReadableArchive) -> Listed:
-        """The frames of this page; a page past the end becomes the last one."""
+    def ask(self, archive: ReadableArchive, known: Mapping[str, int] | None = None) -> Listed:
+        """The frames of this page; a page past the end becomes the last one.
+
+        Parameters
+        ----------
+        known
+            Numbers of frames in the lists, as they still are: these are not counted again.
+        """
         which = self.which(search=self.search)
         offset = self.page * PAGE_SIZE
         found = archive.page(which, limit=PAGE_SIZE, offset=offset)
@@ -98,9 +106,9 @@ class Listing:
             page = max(0, -(-found.count // PAGE_SIZE) - 1)
             offset = page * PAGE_SIZE
             found = archive.page(which, limit=PAGE_SIZE, offset=offset)
-        is_known = {self.shown: found.count} if not self.search else {}
-        others = {name: archive.count(self.which(name)) for name in LISTS if name not in is_known}
-        return Listed(found.rows, found.count, page, others | is_known)
+        counts = dict(known or {}) | ({} if self.search else {self.shown: found.count})
+        counts |= {name: archive.count(self.which(name)) for name in LISTS if name not in counts}
+        return Listed(found.rows, found.count, page, counts)
 
     def newest(self, archive: ReadableArchive) -> int | None:
         """Number of the newest frame of this list, whatever is searched for."""

@@ -22,8 +22,8 @@ table { border-collapse: collapse; width: 100%; font-size: 12px; }
 th { position: absolute; clip-path: inset(50%); }
 td { padding: 2px 12px; vertical-align: top; border-bottom: 1px solid var(--gl-line); }
 td:nth-child(-n+2) { font-family: var(--gl-mono); white-space: pre-wrap; overflow-wrap: anywhere; }
-td:first-child { font-weight: 600; width: 110px; white-space: nowrap; }
-td:last-child { color: var(--gl-dim); }
+td:first-child { font-weight: 600; width: 90px; white-space: nowrap; }
+td:last-child { width: 48%; color: var(--gl-dim); }
 """
     _esm = """
 export function render({ model }) {

@@ -8,7 +8,7 @@ changing them sends no pixels. Coordinates are zero-based pixels, centres at who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import panel as pn
@@ -79,6 +79,7 @@ class ImageView(pn.viewable.Viewer):
         self._home: dict[str, tuple[float, float]] = {}
         self._make_sources()
         self._figure = self._build_figure()
+        self._moves = self._figure.toolbar.active_drag, self._figure.toolbar.active_scroll
         self._row_cut, self._column_cut = self._build_cuts()
         self._layout = self._assemble(controls)
         self._watch()
@@ -170,6 +171,18 @@ class ImageView(pn.viewable.Viewer):
         newest = max((one.version for one in spectra), default=0)
         paths = [archive.path(one) for one in spectra if one.version == newest]
         self.show_frame(read_image(archive.path(row)), [read_spectrum(path) for path in paths])
+
+    def prefer(self, preferences: Any) -> None:
+        """Wear the colours that somebody likes, and mark what they want marked."""
+        self.controls.param.update(
+            colour_map=preferences.colour_map, masked=preferences.show_saturated
+        )
+
+    def make_interactive(self, interactive: bool) -> None:
+        """Whether one can move about in it, from now on."""
+        toolbar = self._figure.toolbar
+        toolbar.visible = interactive
+        toolbar.active_drag, toolbar.active_scroll = self._moves if interactive else (None, None)
 
     def draw_over(self, curves: Sequence[Curve]) -> None:
         """Curves over the image in place of the last ones: columns, rows and colour of each."""
@@ -355,7 +368,7 @@ class ImageView(pn.viewable.Viewer):
         found = legend_of(self._marks)
         self.controls.has_masked = bool(found)
         self._legend.text = "".join(
-            f'<span><i style="background:{colour}"></i>{name} {share:.2g} %</span>'
+            f'<span><i style="background:{colour}"></i>{name} {_percent(share)}</span>'
             for name, colour, share in found
         )
         self._legend.visible = bool(found) and self.controls.masked
@@ -419,6 +432,10 @@ class ImageView(pn.viewable.Viewer):
         for line in (self._row_line, self._column_line):
             line.glyph.line_color = colours["flux"]
         self._layout.stylesheets = [alone_css(self.theme)]
+
+
+def _percent(share: float) -> str:
+    return "&lt; 0.001 %" if share < 0.001 else f"{share:.2g} %"
 
 
 def _placed(shown: ShownImage) -> dict[str, list]:

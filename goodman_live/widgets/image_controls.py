@@ -62,6 +62,9 @@ input { flex: 0 1 62px; min-width: 44px; text-align: right; font-family: var(--g
 button { font-size: 12px; padding: 2px 7px; white-space: nowrap; flex: none; }
 button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl-accent); }
 [hidden] { display: none; }
+/* Where there is little room, levels are set by the rules alone. */
+:host { container-type: inline-size; }
+@container (max-width: 470px) { input { display: none; } }
 """
     _esm = """
 export function render({ model, el }) {
@@ -96,7 +99,7 @@ export function render({ model, el }) {
 function number(model, edge) {
   const input = document.createElement('input');
   input.setAttribute('aria-label', edge + ' level'); input.title = edge + ' level';
-  const show = () => { input.value = Number(model[edge].toPrecision(5)); };
+  const show = () => { input.value = Number(model[edge].toPrecision(4)); };
   input.onchange = () => { const value = parseFloat(input.value);
     if (Number.isFinite(value)) model.typed = {[edge]: value}; else show(); };
   input.onkeydown = (event) => { if (event.key === 'Enter') { input.onchange(); input.blur(); } };

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import panel as pn
@@ -23,8 +24,11 @@ from .page import Page, Tell
 from .tasks import Newest
 from .visit import Visit
 
-LIST_SECONDS = 0.05  # within which events become one question for the list
+LIST_SECONDS = 0.15  # within which events become one question for the list
+# After these there are as many files as before.
+_SAME_FILES = ("state", "comment")
 _CALIBRATING = ("bias", "flat", "arc")
+_MOST_FRAMES = 100
 
 
 class LivePage(Page):
@@ -47,6 +51,8 @@ class LivePage(Page):
         self.view = FrameView(self.archive, visit=visit, theme=visit.theme)
         self.tasks = self.view.tasks
         self._listing = Newest(self.tasks, self._list)
+        self._counted: Listing | None = None  # for which the numbers of frames still hold
+        self._frames: dict[int, FileRow] = {}  # raw frames that events were of
         self._edge = ""  # of the page that is asked for: 'first' or 'last' is to be chosen
         self._connect()
         self._main = pn.Row(self.frames, self.view, margin=0, sizing_mode="stretch_both")
@@ -138,6 +144,11 @@ class LivePage(Page):
         self.view.theme = theme
         self.explorers.recolour(theme)
 
+    def prefer(self, preferences: Any) -> None:
+        """Give images the colours that somebody likes."""
+        self.explorers.preferences = preferences
+        self.view.prefer(preferences)
+
     def stop(self) -> None:
         """End what is under way."""
         self.tasks.cancel()
@@ -198,16 +209,23 @@ class LivePage(Page):
         self.tasks.begin(self._take, event)
 
     async def _take(self, event: Event) -> None:
-        if self.frames.page == 0 or event.type != "frame":
+        is_of_frame = event.type == "product" and event.original_id is not None
+        if event.type not in _SAME_FILES and not is_of_frame:
+            self._counted = None
+        if event.type not in ("frame", "product", "state"):
+            self._frames.clear()  # it may be another proposal's now
+        if event.type != "comment" and (self.frames.page == 0 or event.type != "frame"):
             self._listing.want(None, delay=LIST_SECONDS)
         if event.type == "rebuilt" or event.file_id is None:
             self.view.refresh()
             return
         if self._concerns_view(event):
             self.view.refresh()
+        if event.type in _SAME_FILES:
+            return
         try:
             row = await asyncio.to_thread(self.archive.file, event.file_id)
-            frame = await asyncio.to_thread(_frame_of, self.archive, row)
+            frame = await self._frame_of(row)
         except (KeyError, GoodmanError):  # gone since, or not for this viewer any more
             return
         shown = self.view.shown
@@ -221,6 +239,15 @@ class LivePage(Page):
             self._mark()
             if self.following.selected != before:
                 self._show_selection()
+
+    async def _frame_of(self, row: FileRow) -> FileRow:
+        """The raw frame of what an event is of: several events are of each."""
+        number = row.original_id or row.id
+        if number not in self._frames:
+            self._frames[number] = await asyncio.to_thread(_frame_of, self.archive, row)
+            while len(self._frames) > _MOST_FRAMES:
+                del self._frames[next(iter(self._frames))]
+        return self._frames[number]
 
     def _concerns_view(self, event: Event) -> bool:
         shown = self.view.products
@@ -242,10 +269,13 @@ class LivePage(Page):
     async def _list(self, _: None) -> None:
         """Ask for the page of the list; after a turn to its edge, choose the frame there."""
         listing = self.frames.listing
+        about = replace(listing, shown="observed", search="", page=0)
+        known = self.frames.counts if about == self._counted else {}
+        self._counted = about
         try:
-            listed = await asyncio.to_thread(listing.ask, self.archive)
+            listed = await asyncio.to_thread(listing.ask, self.archive, known)
         except GoodmanError as error:
-            self.frames.trouble = str(error)
+            self._counted, self.frames.trouble = None, str(error)
             return
         if listing != self.frames.listing:
             self._listing.want(None)

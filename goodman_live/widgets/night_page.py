@@ -40,8 +40,10 @@ class NightPage(OfficePage):
     def open(self, query: Mapping[str, str]) -> None:
         night = query.get("night", "")
         self._wanted = night if len(night) == 8 and night.isdecimal() else ""
-        self.night.plots.make_interactive(self.visit.preferences.plots == "interactive")
         self.tasks.begin(self._show)
+
+    def prefer(self, preferences: Any) -> None:
+        self.night.plots.make_interactive(preferences.plots == "interactive")
 
     def recolour(self, theme: str) -> None:
         self.night.theme = theme

@@ -61,5 +61,8 @@ class Page:
         Only canvases of Bokeh need to be told.
         """
 
+    def prefer(self, preferences: Any) -> None:
+        """Look as the person likes it: at first, and when they have changed their mind."""
+
     def stop(self) -> None:
         """The viewer has left."""

@@ -53,6 +53,7 @@ def setup() -> ModuleType:
     import panel as pn
 
     if not in_pages():
+        _leave_output_alone()
         pn.extension(comms="ipywidgets" if in_voila() else "default", inline=not assets)
     pn.config.exception_handler = report
     if in_pages():
@@ -60,6 +61,25 @@ def setup() -> ModuleType:
     elif in_voila():
         _keep_one_document()
     return pn
+
+
+def _leave_output_alone() -> None:
+    """Let what is printed go where it belongs.
+
+    While a message of the page is dealt with, Panel's comms take ``sys.stdout`` away. JupyterLab
+    has this done in a thread beside the cells: what a cell prints meanwhile is lost, and of two
+    messages at once the second gives back what the first had put there.
+    """
+    import pyviz_comms
+
+    class Nothing(list):
+        def __enter__(self) -> Nothing:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    pyviz_comms.StandardOutput = Nothing
 
 
 def _draw_by_wire() -> None:

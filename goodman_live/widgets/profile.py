@@ -86,7 +86,9 @@ export function render({ model, el }) {
     'Light along the slit. Click where there is an object, drag the lines.'});
   const back = make('g', svg), front = make('g', svg);
   const shown = {near: null, faint: false};
-  let width = 400, height = 200, dragged = null, sent = 0, waiting = null, picks = 0;
+  let width = 400, height = 200, dragged = null, picks = 0;
+  // Of the kernel one thing is asked at a time; of each line the newest waits.
+  let asked = null, waiting = [], sent = model.answered;
   let span = [0, 1], dropped = false;
 
   // Handles live as long as the widget, so that the keyboard's focus stays.
@@ -111,26 +113,25 @@ export function render({ model, el }) {
       event.preventDefault(); event.stopPropagation();
       group.focus({preventScroll: true});
       svg.setPointerCapture(event.pointerId);
-      dragged = {what, side, value: valueOf(what, side), group};
+      dragged = {what, side, value: valueOf(what, side), group, both: model.mirrored};
       group.classList.add('dragged');
     };
   }
   const isMeant = (one, what, side) => one?.what === what &&
-    (one.side === side || (model.mirrored && what !== 'centre'));
-  const valueOf = (what, side) => isMeant(dragged, what, side) ? dragged.value :
-    isMeant(waiting, what, side) ? waiting.value :
-    what === 'centre' ? model.centre : model[what][side < 0 ? 0 : 1];
+    (one.side === side || (one.both && what !== 'centre'));
+  // What was asked for last, whether the kernel has got to it or not.
+  const valueOf = (what, side) => [dragged, ...waiting.toReversed(), asked].find((one) =>
+    isMeant(one, what, side))?.value ??
+    (what === 'centre' ? model.centre : model[what][side < 0 ? 0 : 1]);
 
+  const ask = (deed) => { asked = deed; if (deed) model.drag = {...deed, count: ++sent}; };
   const send = (what, side, value) => {
-    value = Number(value.toFixed(2));
-    if (sent > model.answered) { waiting = {what, side, value}; return; }
-    model.drag = {what, side, value, both: model.mirrored, count: ++sent};
+    const deed = {what, side, value: Number(value.toFixed(2)), both: model.mirrored};
+    if (!asked) { ask(deed); return; }
+    const isSame = (one) => one.what === what && one.side === side && one.both === deed.both;
+    waiting = [...waiting.filter((one) => !isSame(one)), deed];
   };
-  model.on('answered', () => {
-    if (!waiting) { soon(); return; }
-    const next = waiting; waiting = null;
-    send(next.what, next.side, next.value);
-  });
+  model.on('answered', () => { ask(waiting.shift() ?? null); if (!asked) soon(); });
 
   const LEFT = 12, RIGHT = 12, TOP = 10, BOTTOM = 24;
   const toX = (row) => LEFT + (row - span[0]) / (span[1] - span[0]) * (width - LEFT - RIGHT);

@@ -77,7 +77,8 @@ class ProposalsPage(OfficePage):
             columns=list(LIST_COLUMNS),
             label="Proposals",
             opens=True,
-            empty="You are in no proposal yet. Ask the PI to add you by your e-mail address.",
+            empty="There is no proposal of yours yet. The PI adds you by your e-mail address; "
+            "staff add proposals on the page Management.",
             sizing_mode="stretch_both",
         )
         self.bar.on_deed(lambda told: self._draw(told["set"]["text"]))

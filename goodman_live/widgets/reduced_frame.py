@@ -32,7 +32,7 @@ class ReducedFrame:
     `image` (n_rows, n_columns) [electron] and `arcs` are products of the recipes, `paths` the
     files of both, the image's first, where there are any; `row` is the image's in the archive.
     `reads`, and `lender` of the arc whose wavelengths are borrowed, are their places as a notebook
-    has them; of an archive that `is_remote` they ask `archive`.
+    has them; of an archive that is reached at a `url` they ask `archive`.
     """
 
     image: CCDData
@@ -44,11 +44,16 @@ class ReducedFrame:
     row: FileRow | None = None
     lender: str = ""
     reads: tuple[str, ...] = ()
-    is_remote: bool = False
+    url: str = ""
 
     def __post_init__(self) -> None:
         if not self.reads:
             object.__setattr__(self, "reads", tuple(f'"{path}"' for path in self.paths))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the archive is at the other end of a connection."""
+        return bool(self.url)
 
     @classmethod
     def from_archive(cls, archive: ReadableArchive, file_id: int) -> ReducedFrame:
@@ -71,8 +76,8 @@ class ReducedFrame:
         arcs = _named(archive, plan.get("arcs", ()), REDUCED)
         lenders = _named(archive, [plan["lender"]] if plan.get("lender") else (), CALIBRATED)
         paths = [archive.path(arc) for arc in arcs]
-        is_remote = hasattr(archive, "url")
-        read = _read_there if is_remote else _read_here
+        url = getattr(archive, "url", "")
+        read = _read_there if url else _read_here
         return cls(
             image,
             tuple(io.read_image(arc) for arc in paths),
@@ -83,7 +88,7 @@ class ReducedFrame:
             row,
             lender=read(archive, lenders[0]) if lenders else "",
             reads=tuple(read(archive, one) for one in (row, *arcs)),
-            is_remote=is_remote,
+            url=url,
         )
 
 

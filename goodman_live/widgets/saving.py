@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..access import may
 from ..answers import Job
 from ..catalog import FileRow
-from ..errors import GoodmanError
+from ..errors import GoodmanError, NotFound
 
 if TYPE_CHECKING:
     from ..blocks.wavelength import WavelengthSolution
@@ -169,7 +169,13 @@ def can_make_default(archive: Any, row: FileRow) -> bool:
 
 def make_default(archive: Any, row: FileRow, settings: ReductionSettings) -> str:
     """Choose settings for the proposal of a file: those that differ from what it has now."""
-    now = archive.settings(row.proposal).to_dict()
+    try:
+        now = archive.settings(row.proposal).to_dict()
+    except NotFound as error:
+        raise GoodmanError(
+            f"The proposal {row.proposal} must be known before it has settings of its own. "
+            "Staff add it on the page Management."
+        ) from error
     changed = {name: value for name, value in settings.to_dict().items() if value != now[name]}
     if not changed:
         return f"{row.proposal} has these settings already."

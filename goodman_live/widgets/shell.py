@@ -42,6 +42,7 @@ class Shell(pn.viewable.Viewer):
         super().__init__(**params)
         self.visit = visit
         visit._go, visit._put, visit._wear = self._go, self._put, self._wear
+        visit._like = self._like
         self._made: dict[str, Page] = {}
         self._stop = threading.Event()
         self._n_messages = 0
@@ -115,6 +116,7 @@ class Shell(pn.viewable.Viewer):
         self._place(push=True)
 
     def _put(self, query: dict[str, str]) -> None:
+        self._update_bar()
         self._place(push=False)
 
     def _place(self, *, push: bool) -> None:
@@ -156,6 +158,7 @@ class Shell(pn.viewable.Viewer):
             raise GoodmanError(f"The page {entry.title} is being written.") from error
         page = kind(self.visit, self.tell)
         page.recolour(self.visit.theme)
+        page.prefer(self.visit.preferences)
         self._body.append(pn.Column(page.__panel__(), **FRAME))
         self._made[name] = page
         page.start()
@@ -168,6 +171,10 @@ class Shell(pn.viewable.Viewer):
 
     def _wear(self, theme: str) -> None:
         self.bar.theme = theme
+
+    def _like(self) -> None:
+        for page in self._made.values():
+            page.prefer(self.visit.preferences)
 
     def _theme_chosen(self, event: param.parameterized.Event) -> None:
         self.visit.theme = event.new
@@ -201,7 +208,7 @@ class Shell(pn.viewable.Viewer):
         """Runs in a thread: lists proposals, and says whether the archive answers."""
         self._call(loop, self._list_proposals, self._proposals())
         while not self._stop.wait(_LOOK_SECONDS):
-            away = _why_away(self.visit.archive.last_event)
+            away = _why_away(self.visit.archive)
             if away != self.bar.away and not self._call(loop, self._archive_is, away):
                 return
 
@@ -239,10 +246,11 @@ class Shell(pn.viewable.Viewer):
         self.bar.message = {"kind": kind, "text": text, "number": self._n_messages}
 
 
-def _why_away(ask: Callable[[], Any]) -> str:
+def _why_away(archive: Any) -> str:
     """Why the archive does not answer; '' if it does."""
     try:
-        ask()
+        # One at the other end of a connection may hang: that is to be said soon.
+        getattr(archive, "knock", archive.last_event)()
     except GoodmanError as error:
         return str(error)
     return ""

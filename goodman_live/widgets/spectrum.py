@@ -39,7 +39,7 @@ from .platform import guarded
 from .spectrum_data import SpectrumData, facts_of
 from .spectrum_overlays import Overlays, choices_of, others_of
 from .spectrum_scripts import READ_SPECTRUM, SAVE_PICTURE, SEND_RANGE
-from .spectrum_tools import UNITS, LineTable, SpectrumHead, SpectrumTools, row_of
+from .spectrum_tools import UNITS, LineTable, SpectrumHead, SpectrumTools, moved, row_of
 from .theme import PALETTES, style_figure
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class SpectrumView(pn.viewable.Viewer):
         self._table: QTable | None = None
         self._data: SpectrumData | None = None
         self._overlays = Overlays()
+        self._interactive = True
         self._archive: ReadableArchive | None = None
         self._offered: dict[int, FileRow] = {}
         self._make_sources()
@@ -127,6 +128,14 @@ class SpectrumView(pn.viewable.Viewer):
         self._source.data = {name: [] for name in _SHOWN}
         self._marks.data = {"x": [], "y": []}
         self.head.param.update(file_name="", file_id=0, facts="", provisional=False, has_sky=False)
+
+    def make_interactive(self, interactive: bool) -> None:
+        """Whether one can move about in it, from now on; lines are measured in any case."""
+        self._interactive = interactive
+        toolbar = self._figure.toolbar
+        toolbar.visible = interactive
+        toolbar.active_scroll = self._wheel if interactive else None
+        self._arm()
 
     def overlay(self, spectra: Sequence[tuple[str, QTable]]) -> None:
         """Lay other products over the one shown, by name; an empty list takes them away."""
@@ -191,7 +200,7 @@ class SpectrumView(pn.viewable.Viewer):
             output_backend="canvas",
         )
         fig.add_tools(self._select)
-        self._zoom = fig.toolbar.active_drag
+        self._zoom, self._wheel = fig.toolbar.active_drag, fig.toolbar.active_scroll
         fig.toolbar.logo = None
         self._add_glyphs(fig)
         fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000]")
@@ -214,15 +223,8 @@ class SpectrumView(pn.viewable.Viewer):
         self._sky_axis = LinearAxis(y_range_name="sky", axis_label="sky", visible=False)
         fig.add_layout(self._sky_axis, "right")
         fig.extra_y_scales = {"sky": LinearScale()}
-        self._sky_line = fig.line(
-            "x",
-            "sky",
-            source=self._source,
-            y_range_name="sky",
-            line_width=1,
-            line_alpha=0.6,
-            visible=False,
-        )
+        faint = {"y_range_name": "sky", "line_alpha": 0.6, "visible": False}
+        self._sky_line = fig.line("x", "sky", source=self._source, line_width=1, **faint)
         self._band = fig.varea("x", "low", "high", source=self._source, fill_alpha=0.6)
         fig.multi_line("xs", "ys", source=self._over, line_color="colour", line_width=1.1)
         self._line = fig.line("x", "y", source=self._source, line_width=1.2)
@@ -343,7 +345,8 @@ class SpectrumView(pn.viewable.Viewer):
     def _arm(self) -> None:
         """Dragging selects a range, or zooms."""
         self.tools.message = ""
-        self._figure.toolbar.active_drag = self._select if self.tools.measuring else self._zoom
+        zoom = self._zoom if self._interactive else None
+        self._figure.toolbar.active_drag = self._select if self.tools.measuring else zoom
 
     def _range_selected(self, attribute: str, old: dict, new: dict) -> None:
         low, high = new["x"]
@@ -371,7 +374,6 @@ class SpectrumView(pn.viewable.Viewer):
         """Change the view by a key; outside a figure nothing is known of its wheel."""
         axis = self._figure.x_range
         low, high = axis.start, axis.end
-        middle, width = (low + high) / 2, high - low
         if key == "0":
             self._scale(self._data)
         elif key == "y":
@@ -379,9 +381,8 @@ class SpectrumView(pn.viewable.Viewer):
             limits = part.positive_range() if self.tools.log else part.flux_range()
             self._figure.y_range.update(start=limits[0], end=limits[1])
         else:
-            step = {"ArrowLeft": -0.2, "ArrowRight": 0.2}.get(key, 0.0) * width
-            half = width / 2 * {"+": 0.7, "=": 0.7, "-": 1 / 0.7}.get(key, 1.0)
-            axis.update(start=middle + step - half, end=middle + step + half)
+            start, end = moved(key, low, high)
+            axis.update(start=start, end=end)
 
     # Lines
 
@@ -464,13 +465,10 @@ class SpectrumView(pn.viewable.Viewer):
         if kind == "png":
             self._picture.data = {"name": [f"{stem}.png"]}
         elif kind == "csv":
-            shown = self._shown(self._data)
-            comments = [
-                f"{self.head.file_name}, flux [{shown.unit}], wavelength in air [Angstrom]",
-                f"running mean over {self.tools.width} pixels" if self.tools.width > 1 else "",
-            ]
-            text = shown.to_csv([comment for comment in comments if comment])
-            self.tools.offer(f"{stem}.csv", text, "text/csv")
+            told = [self.head.file_name]
+            if self.tools.width > 1:
+                told += [f"running mean over {self.tools.width} pixels"]
+            self.tools.offer(f"{stem}.csv", self._shown(self._data).to_csv(told), "text/csv")
         elif kind == "fits":
             content = spectrum_bytes(self._table, f"{stem}.fits")
             self.tools.offer(f"{stem}.fits", content, "application/fits")

@@ -161,7 +161,8 @@ class SpectrumData:
             columns["sky"] = self.sky
         columns["masked"] = self.masked
         text = io.StringIO()
-        head = [*(f"# {comment}" for comment in comments), ",".join(columns)]
+        units = f"flux [{self.unit}], wavelength in air [Angstrom]"
+        head = [*(f"# {comment}" for comment in (*comments, units)), ",".join(columns)]
         formats = ["%.4f", *["%.7g"] * (len(columns) - 2), "%d"]
         table = np.stack(list(columns.values()), axis=1)
         np.savetxt(text, table, fmt=formats, delimiter=",", header="\n".join(head), comments="")

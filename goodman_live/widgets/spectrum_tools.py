@@ -31,6 +31,14 @@ KEYS = (
 )
 
 
+def moved(key: str, low: float, high: float) -> tuple[float, float]:
+    """What is seen of an axis after a key that moves along it, or comes closer."""
+    middle, width = (low + high) / 2, high - low
+    step = {"ArrowLeft": -0.2, "ArrowRight": 0.2}.get(key, 0.0) * width
+    half = width / 2 * {"+": 0.7, "=": 0.7, "-": 1 / 0.7}.get(key, 1.0)
+    return middle + step - half, middle + step + half
+
+
 OWN_COLOURS = """
   // In a notebook no page has brought our colours.
   const root = document.documentElement;
@@ -389,7 +397,7 @@ def row_of(fit: LineFit, per: float, known: tuple[Sequence[str], float]) -> dict
     known
         Line lists, and the redshift of the object, that may give the line its name.
     """
-    name = nearest_feature(fit.center, *known, within=max(fit.fwhm, 3.0))
+    name = nearest_feature(fit.center, *known, within=max(fit.fwhm / 2, 3.0))
     names = ("center", "fwhm", "equivalent_width")
     return {
         "name": f"{name.name} {fit.center - name.wavelength:+.2f} Å" if name else "",

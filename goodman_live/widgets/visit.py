@@ -56,10 +56,12 @@ class Visit:
     query: dict[str, str] = field(default_factory=dict)
     base_url: str = ""
     hub_url: str = ""
-    # Set by the shell: show a page; write the address of the page shown; change the theme.
+    # Set by the shell: show a page; write the address of the page shown; change the theme; tell
+    # the pages that other things are liked.
     _go: Callable[[str, dict[str, str]], None] | None = None
     _put: Callable[[dict[str, str]], None] | None = None
     _wear: Callable[[str], None] | None = None
+    _like: Callable[[], None] | None = None
 
     @property
     def proposal(self) -> str:
@@ -96,6 +98,13 @@ class Visit:
         """Show the pages in the ``light`` or the ``dark`` theme from now on."""
         if self._wear is not None:
             self._wear(theme)
+
+    def like(self, preferences: Any) -> None:
+        """Show the pages from now on as somebody likes them."""
+        self.preferences = preferences
+        self.wear(preferences.theme)
+        if self._like is not None:
+            self._like()
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:

@@ -16,15 +16,22 @@ from .asking import ASKING_CSS, ASKING_JS, Asking
 SHOWN_REFUSED = 30  # of each kind, of those that may not serve
 
 
-def calibration_line(choices: Sequence[Any]) -> list[list[str]]:
-    """How a frame stands for each kind: [kind, 'done', 'provisional' or 'failed', in words]."""
-    return [[choice.kind, *_standing(choice)] for choice in choices]
+def calibration_line(choices: Sequence[Any], made_of: Sequence[str] = ()) -> list[list[str]]:
+    """How a frame stands for each kind: [kind, 'done', 'provisional' or 'failed', in words].
+
+    Of arcs those in `made_of` count, if there are any: somebody may have chosen others than the
+    rules do.
+    """
+    return [[choice.kind, *_standing(choice, made_of)] for choice in choices]
 
 
-def _standing(choice: Any) -> tuple[str, str]:
+def _standing(choice: Any, made_of: Sequence[str]) -> tuple[str, str]:
     chosen = [each for each in choice.judged if each.chosen]
     names = [name for each in chosen for name in each.file_names]
-    if chosen and choice.kind == "arc":
+    if choice.kind == "arc":
+        looked_at = [name for each in choice.judged for name in each.file_names]
+        names = [name for name in looked_at if name in made_of] or names
+    if names and choice.kind == "arc":
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
         return "done", f"{names[0]}{others}"
     if chosen:

@@ -169,9 +169,7 @@ class Wire:
         descriptor = model.lookup(name)
         value = descriptor.property.prepare_value(model, descriptor.name, value)
         old = descriptor._get(model)
-        descriptor._set(model, old, value, setter=self)
-        for callback in model._callbacks.get(name, []):
-            callback(name, old, value)
+        descriptor._set(model, old, value, setter=self)  # calls whoever listens, once
 
 
 def _own_kinds() -> list[type[Model]]:

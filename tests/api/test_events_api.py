@@ -6,12 +6,14 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
-from conftest import MINE, OTHERS
+from conftest import MINE, OTHERS, running
 from test_files import ok
 
+from goodman_live.api import make_app
 from goodman_live.api.feed import MOST_A_USER
 from goodman_live.catalog import RAW
 
@@ -107,6 +109,18 @@ def test_a_listener_whose_key_is_revoked_hears_nothing_more(site, listen, mine):
     other.until(lambda: other.heard)
     listener.thread.join(10)
     assert not listener.thread.is_alive() and listener.heard == []
+
+
+def test_a_browser_that_signed_in_at_a_hub_hears_by_its_cookie(site, mine):
+    app = make_app(site.archive, site.people)
+    app.state.service = replace(app.state.service, cookie="hub-key")
+    with running(app) as address:
+        cookie = {"Authorization": "", "Cookie": f"hub-key={site.keys['member']}"}
+        listener = Listener(replace(site, address=address), "member", cookie)
+        site.archive.set_state(mine.id, "done", "told to a browser")
+        listener.until(lambda: listener.heard)
+        listener.close()
+    assert [event["text"] for event in listener.heard] == ["done: told to a browser"]
 
 
 def test_nobody_can_open_streams_without_end(site, listen):

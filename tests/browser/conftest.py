@@ -34,9 +34,9 @@ def page(browser):
     assert outside == []
 
 
-@pytest.fixture
-def dashboard(tmp_path):
-    dashboard = Dashboard(tmp_path / "archive")
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory):
+    """A dashboard that tests share, each with frames of its own: later than those before it."""
+    dashboard = Dashboard(tmp_path_factory.mktemp("shared") / "archive")
     yield dashboard
-    if dashboard.process.poll() is None:
-        dashboard.stop()
+    dashboard.stop()

@@ -83,16 +83,19 @@ class Dashboard:
     def start(self, port: int = 0) -> None:
         """Start the process; the same port makes it come back."""
         command = [sys.executable, "-m", "goodman_live.dashboard", "--port", str(port)]
-        self.process = subprocess.Popen(
-            [*command, "--archive", str(self.archive.root)],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "GOODMAN_TEST_SECRET": "do not pass on"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        line = self.process.stdout.readline()
-        found = re.search(ADDRESS, line)
-        assert found, f"no address in {line!r}"
+        log = self.archive.root.with_suffix(".log")
+        with log.open("ab") as complaints:
+            self.process = subprocess.Popen(
+                [*command, "--archive", str(self.archive.root)],
+                env=os.environ | {"PYTHONPATH": str(ROOT), "GOODMAN_TEST_SECRET": "do not pass on"},
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+            )
+        found = re.search(ADDRESS, self.process.stdout.readline())
+        if not found:
+            self.kill()
+        assert found, f"no address; it says {log.read_text()!r}"
         self.url = found[0]
         self.port = urlsplit(self.url).port
 

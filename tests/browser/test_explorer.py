@@ -11,6 +11,8 @@ pytest.importorskip("voila", reason="the widgets under Voila need the extra 'das
 
 from widgets.extractable import ROW, fill_archive, reduce_one
 
+from goodman_live.recipes import ReductionSettings
+
 from .serving import PATIENCE, expect, server, wait_until
 
 EXPLORER = """
@@ -161,7 +163,8 @@ def test_the_form_checks_marks_resets_and_saves_under_panel(tmp_path, page):
         expect(why).to_have_text(
             "Maximum number of targets must be at least 1, not 0.", timeout=PATIENCE
         )
-        expect(page.get_by_text("2 of 34 settings differ")).to_be_visible(timeout=PATIENCE)
+        differ = f"2 of {len(ReductionSettings.names())} settings differ"
+        expect(page.get_by_text(differ)).to_be_visible(timeout=PATIENCE)
         expect(most).to_have_value("0")
         expect(most).to_have_attribute("aria-invalid", "true")
         save, status = page.get_by_role("button", name="Save as"), page.locator(".message")

@@ -28,7 +28,7 @@ from goodman_live.widgets.extraction import ExtractionExplorer
 archive = Archive({archive!r})
 explorer = ExtractionExplorer.of_archive(archive, {file_id}, by="ada", height=620)
 explorer"""
-ASK = "f'Python sees {explorer.settings.extraction_width}'"
+ASK = "print(f'Python sees {explorer.settings.extraction_width}')"
 CHANGE = "explorer.form.change(extraction_width=5.0, extraction_type='optimal')"
 
 
@@ -119,6 +119,8 @@ def test_the_explorer_answers_in_jupyterlab_both_ways(tmp_path, page):
         kind = page.get_by_label("Extraction type", exact=True)
         expect(kind).to_have_value("optimal", timeout=PATIENCE)
         wait_until(lambda: float(slider.get_attribute("aria-valuenow")) > 1.95 * before)
+        cells = page.locator(".jp-Notebook .jp-CodeCell")
+        expect(cells).to_have_count(5, timeout=PATIENCE)  # after the last one that is run, another
         # Keys over the image are for the image: those of the notebook would add and cut cells.
         page.keyboard.press("Escape")
         above = page.get_by_role("button", name="Star", exact=True)  # of the image's controls
@@ -129,6 +131,6 @@ def test_the_explorer_answers_in_jupyterlab_both_ways(tmp_path, page):
         for key, title in (("l", "Row"), ("c", "Column"), ("k", "Peak along column")):
             page.keyboard.press(key)
             expect(page.locator(".card h3")).to_contain_text(title, timeout=PATIENCE)
-        expect(page.locator(".jp-Notebook .jp-CodeCell")).to_have_count(4)
+        expect(cells).to_have_count(5)
         page.screenshot(path=tmp_path / "jupyterlab.png")
         page.goto("about:blank")

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("jupyterhub", reason="the hub needs the extra 'hub'")
 
+from browser.serving import CHROMIUM, FLAGS, NO_CHROMIUM
+
 from goodman_live import sandbox
 from goodman_live.hub import proxy
 
@@ -39,3 +41,14 @@ def hub(tmp_path_factory):
         hub.start()
         yield hub
         hub.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

@@ -119,7 +119,7 @@ class RunningHub:
             ) as people,
         ):
             rights = {"stella": {"is_staff": True}}
-            for name in ("pia", "mallory", "stella", "vera"):
+            for name in ("pia", "mallory", "stella", "vera", "nora"):
                 user = people.add_user(f"{name}@host.org", **rights.get(name, {}))
                 people.set_password(user.id, PASSWORD)
                 self.users[name] = HubUser(self, name, people.add_token(user.id, "test")[1])
@@ -234,10 +234,13 @@ class HubUser:
         status = f"user/{self.name}/api/status"
         wait_for(lambda: self.asked("GET", status).status_code == 200, "a notebook server")
 
-    def run(self, code: str) -> str:
-        """Run code in a kernel of theirs; what it printed."""
+    def run(self, code: str, notebook: str = "look.ipynb") -> str:
+        """Run code in a kernel of theirs, that of a notebook; what it printed."""
         base = f"user/{self.name}/api/kernels"
-        kernel = self.asked("POST", base, json={"name": "python3"}).json()["id"]
+        session = {"kernel": {"name": "python3"}, "name": notebook, "path": notebook}
+        session |= {"type": "notebook"}
+        made = self.asked("POST", f"user/{self.name}/api/sessions", json=session).json()
+        kernel = made["kernel"]["id"]
         address = f"{self.hub.address}/{base}/{kernel}/channels".replace("http", "ws", 1)
         headers = {"Authorization": f"token {self.get_token()}"}
         with connect_socket(address, additional_headers=headers, max_size=None) as channel:

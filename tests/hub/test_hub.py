@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import socket
 import threading
 import time
@@ -13,28 +11,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from browser.serving import CHROMIUM, FLAGS, NO_CHROMIUM, PATIENCE, expect, leaves
+from browser.serving import PATIENCE, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_socket
 
 from goodman_live.client import connect
 
+from .browsing import DASHBOARD, new_page, sign_in, spectrum_of
 from .running import MINE, PASSWORD, HubUser, link_to, wait_for
 
 STREAM_SECONDS = 31.0
 KERNELS = []  # websockets of the kernels that the PI's pages had
-DASHBOARD = f"services/dashboards/live?proposal={MINE}"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip(NO_CHROMIUM)
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,25 +42,6 @@ def stream(hub):
     thread.start()
     yield thread, seconds
     thread.join(60)
-
-
-def new_page(browser, outside):
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("request", lambda request: outside.append(request.url) if leaves(request.url) else None)
-    return page
-
-
-def sign_in(page, hub, name, password=PASSWORD):
-    page.goto(f"{hub.address}/")
-    page.fill("#username_input", name)
-    page.fill("#password_input", password)
-    page.click("#login_submit")
-
-
-def spectrum_of(page):
-    """The name of the spectrum that the page shows."""
-    return page.get_by_text(re.compile(r"^w\w+_SN\w+_ws_1\.fits$")).first
 
 
 def test_a_pi_signs_in_and_sees_a_spectrum_and_so_does_whom_they_invite(
@@ -216,31 +184,3 @@ def test_an_event_stream_holds(stream):
     thread, seconds = stream
     thread.join(60)
     assert seconds[0] > STREAM_SECONDS
-
-
-@pytest.mark.parametrize("name", ["proxy", "api", "dashboards", "engine", "hub"])
-def test_what_is_killed_comes_back_and_the_rest_goes_on(hub, name):
-    mallory = hub.users["mallory"]
-    mallory.start_notebooks()
-    status = "user/mallory/api/status"
-    notebooks_started = mallory.asked("GET", status).json()["started"]
-    before = hub.children()
-    os.kill(before[name], signal.SIGKILL)
-    wait_for(lambda: hub.children().get(name, before[name]) != before[name], f"a new {name}")
-    after = hub.children()
-    assert {n: p for n, p in after.items() if n != name} == {
-        n: p for n, p in before.items() if n != name
-    }
-    pia = hub.users["pia"]
-
-    def works() -> bool:
-        try:
-            page = httpx.get(f"{hub.address}/hub/login", timeout=10)
-            pages = httpx.get(f"{hub.address}/services/dashboards/live", timeout=10)
-            codes = page.status_code, pages.status_code, pia.api("users/me").status_code
-        except httpx.HTTPError:
-            return False
-        return codes == (200, 302, 200)
-
-    wait_for(works, f"all of it after {name}")
-    assert mallory.asked("GET", status).json()["started"] == notebooks_started

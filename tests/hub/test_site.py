@@ -12,6 +12,7 @@ pytest.importorskip("jupyterhub", reason="the hub needs the extra 'hub'")
 
 from traitlets.config import Config
 
+from goodman_live.hub.authenticator import GoodmanAuthenticator
 from goodman_live.hub.check import DANGER, MISSING, findings
 from goodman_live.hub.configure import configure
 from goodman_live.hub.services import RUN_VARIABLE, Run, config_file, programs
@@ -210,4 +211,20 @@ def test_manifests_mount_the_archive_where_it_belongs_and_give_no_token_of_the_c
     assert all(pod["automountServiceAccountToken"] is False for pod in pods.values())
     values = yaml.safe_load((folder / "values.yaml").read_text())
     assert "archive" not in str(values["singleuser"])
-    assert values["hub"]["config"]["Spawner"]["server_token_scopes"] == list(SERVER_SCOPES)
+
+
+def test_the_charts_hub_is_told_of_people_pages_and_what_notebooks_may(tmp_path):
+    yaml = pytest.importorskip("yaml")
+    path = config_file().with_name("kubernetes") / "values.yaml"
+    hub = yaml.safe_load(path.read_text())["hub"]
+    site = hub["extraFiles"]["site"]
+    (tmp_path / "site.toml").write_text(site["stringData"])
+    code = hub["extraConfig"]["goodman-live"]
+    assert site["mountPath"] in code
+    c = Config()
+    exec(code.replace(site["mountPath"], str(tmp_path / "site.toml")), {"c": c})
+    assert c.Spawner.server_token_scopes == list(SERVER_SCOPES)
+    assert c.JupyterHub.authenticator_class is GoodmanAuthenticator
+    assert (Path(c.JupyterHub.template_paths[0]) / "home.html").is_file()
+    assert set(hub["services"]) == {"goodman-api", "dashboards"}
+    assert "load_roles" not in c.JupyterHub  # addresses, services and roles are the chart's

@@ -16,6 +16,7 @@ from goodman_live.catalog import CALIBRATED, RAW, Archive
 from goodman_live.client import RemoteArchive
 from goodman_live.mail import FolderMailer
 from goodman_live.people import Hasher, People
+from goodman_live.people.words import Preferences
 from goodman_live.widgets import platform
 from goodman_live.widgets.frame_view import FrameView
 from goodman_live.widgets.visit import visit_of
@@ -108,6 +109,24 @@ def test_a_frame_shows_its_furthest_product_with_head_and_image(site, told):
     assert view.image.image.shape == (60, 2071)
     assert view.head.calibrations[0][:2] == ["bias", "failed"]
     assert told == []
+
+
+def test_images_and_spectra_are_drawn_as_one_likes_and_others_offered_with_the_tools(site):
+    raw, _ = site.add_reduced()
+    other, _ = site.add_reduced()
+    still = Preferences(colour_map="inferno", show_saturated=False, plots="static")
+    view = look(
+        site,
+        raw.id,
+        lambda view: view.prefer(still),
+        lambda view: setattr(view.spectrum.head, "tools", True),
+    )
+    assert (view.image.controls.colour_map, view.image.controls.masked) == ("inferno", False)
+    bars = [plot._figure.toolbar for plot in (view.image, view.spectrum)]
+    assert [(bar.visible, bar.active_drag, bar.active_scroll) for bar in bars] == [
+        (False, None, None)
+    ] * 2
+    assert any(other.file_name in name for _, _, name in view.spectrum.tools.offered)
 
 
 def test_a_product_can_be_opened_by_its_own_number(site):

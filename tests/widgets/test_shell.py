@@ -114,6 +114,9 @@ class Diary(Page):
     def recolour(self, theme):
         self.notes.append(theme)
 
+    def prefer(self, preferences):
+        self.liked = preferences.colour_map
+
     def stop(self):
         self.notes.append("stop")
 
@@ -144,7 +147,10 @@ def test_a_page_is_started_once_opened_by_links_and_told_of_events_while_shown(a
         assert shell.bar.place == {"url": "/dash/diary?file=1&tab=raw", "push": False}
         shell.visit.go("other", proposal="A")
         assert shell.visit.proposal == shell.bar.proposal == "A"
-        shell.bar.theme = "light"
+        shell.visit.put(proposal="B")
+        assert shell.bar.proposal == "B"
+        shell.visit.like(Preferences(theme="light", colour_map="inferno"))
+        assert {diary.liked, shell.page.liked} == {"inferno"}
         shell.stop()
         assert diary.notes[:4] == ["dark", "start", {}, {"file": "1"}]
         assert diary.notes[4:] == ["frame", "light", "stop"]
