@@ -256,7 +256,7 @@ export function render({ model }) {
   low.type = high.type = 'number'; low.placeholder = 'from Å'; high.placeholder = 'to Å';
   low.setAttribute('aria-label', 'Range from'); high.setAttribute('aria-label', 'Range to');
   fit.onclick = () => { const range = [Number(low.value), Number(high.value)];
-    if (low.value && high.value) model.typed = range; };
+    if (low.value && high.value) { model.typed = []; model.typed = range; } };
   high.onkeydown = (event) => { if (event.key === 'Enter') fit.onclick(); };
   const typing = group(low, high, fit);
   const typings = () => { typing.hidden = !model.measuring; };
