@@ -294,7 +294,9 @@ def what_must_match(kind: str, frame: FrameInfo) -> str:
 
 def missing_sentence(kind: str, frame: FrameInfo) -> str:
     """What to tell the operator when `frame` has no calibration of `kind`."""
+    rule = RULES[kind]
+    others = " (one of another proposal does not serve)" if rule.private else ""
     return (
         f"{frame.file_name} needs {'an' if kind == 'arc' else 'a'} {kind} with "
-        f"{what_must_match(kind, frame)}; there is none within {RULES[kind].within.days} days."
+        f"{what_must_match(kind, frame)}; there is none within {rule.within.days} days{others}."
     )

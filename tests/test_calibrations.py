@@ -193,7 +193,9 @@ def test_the_missing_sentence_says_what_must_match(science):
     assert sentence.startswith(
         f"{science.file_name} needs an arc with camera Red, grating 400_SYZY"
     )
-    assert sentence.endswith("there is none within 2 days.")
+    assert sentence.endswith(
+        "there is none within 2 days (one of another proposal does not serve)."
+    )
 
 
 def test_the_arc_of_another_proposal_serves_only_who_it_belongs_to(science):

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from .. import io, reasons
 from ..access import Viewer, may
 from ..answers import Choice, Judged, Why
-from ..calibrations import may_use
 from ..catalog import RAW, FileRow, Filter
 from ..catalog.kinds import read_info
 from ..errors import GoodmanError, NotFound, Refused
@@ -255,13 +254,8 @@ def _nearby(asker: Asker, raw: FileRow) -> list[tuple[FileRow, FrameInfo]]:
     return [
         (other.row, other.info)
         for other in asker.service.archive.raw_frames((first, last))
-        if other.row.id != raw.id and _may_serve(other.row, raw, viewer)
+        if other.row.id != raw.id and may(viewer, "see file", other.row)
     ]
-
-
-def _may_serve(other: FileRow, raw: FileRow, viewer: Viewer) -> bool:
-    is_own = other.kind != "arc" or may_use(raw.proposal, other.proposal)
-    return is_own and may(viewer, "see file", other)
 
 
 def _made_of(asker: Asker, row: FileRow) -> list[str]:

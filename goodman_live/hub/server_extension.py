@@ -11,6 +11,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
@@ -42,7 +43,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
         ".*$",
         [
             (base("frame", r"(\d{1,18})"), FrameHandler, {"root": root}),
-            (base("proposal", r"([\w.-]{1,64})"), ProposalHandler, {"root": root}),
+            (base("proposal", r"([\w.%-]{1,192})"), ProposalHandler, {"root": root}),
             (base("entries"), EntriesHandler),
         ],
     )
@@ -91,7 +92,7 @@ class ProposalHandler(_MakesNotebook):
     async def get(self, soar_id: str) -> None:
         """Open it; with `?new`, one more."""
         anew = self.get_query_argument("new", None) is not None
-        await self.open(soar_id, proposal_notebook(soar_id), anew=anew)
+        await self.open(word_of(soar_id), proposal_notebook(soar_id), anew=anew)
 
 
 class EntriesHandler(JupyterHandler):
@@ -109,7 +110,7 @@ class EntriesHandler(JupyterHandler):
         entries = [live]
         for soar_id in await asyncio.to_thread(_proposals):
             about = {"label": f"Notebook on {soar_id}", "caption": f"A new notebook on {soar_id}"}
-            entries.append(about | {"make": f"goodman-live/proposal/{soar_id}?new"})
+            entries.append(about | {"make": f"goodman-live/proposal/{quote(soar_id)}?new"})
         self.finish(json.dumps(entries))
 
 

@@ -16,7 +16,8 @@ from .schema import MEMBERSHIPS, PROPOSALS, USER_COLUMNS, USERS
 from .users import checked_line
 
 LONGEST_TITLE, LONGEST_ABSTRACT = 500, 20_000
-_SOAR_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}[A-Za-z0-9]")
+# Engineering nights have words, such as "SOAR Engineering" and "N188 - Hermes".
+_SOAR_ID = re.compile(r"[A-Za-z](?:[A-Za-z0-9_.-]|(?<! ) ){0,62}[A-Za-z0-9]")
 _SEMESTER = re.compile(r"20\d\d[AB]")
 _COLUMNS = [PROPOSALS.c[name] for name in ("id", "soar_id", "semester", "title", "abstract")]
 
@@ -103,7 +104,7 @@ def checked_soar_id(soar_id: str) -> str:
     if not _SOAR_ID.fullmatch(text) or text.upper() == "NONE":
         raise Refused(
             "The SOAR id must be as frames carry it in PROPID, such as SOAR2026B-012, and have 2 "
-            "to 64 letters, digits, dots, hyphens or underscores."
+            "to 64 letters, digits, dots, hyphens, underscores or single spaces."
         )
     return text
 
