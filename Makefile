@@ -1,5 +1,6 @@
 # make demo   a simulated night arrives at a hub of three people, in your browser
-# make test   install what the tests need and pass them
+# make test   install what the tests need and pass them; TESTS='-n 2 --dist loadfile' shares them
+#             out to two processes
 # make accuracy   measure how right the numbers are and write docs/accuracy.md
 # make soak   kill the engine fifty times and feed it a thousand broken files (ten minutes)
 # make env    only build the environment, in .venv/
