@@ -36,6 +36,7 @@ from websockets.sync.client import connect as open_socket
 
 from goodman_live import io
 from goodman_live.catalog import Archive
+from goodman_live.hub.supervisor import die_with_parent
 from goodman_live.people import People
 
 from .pages import COMMAND, chromium, is_science, memory_of, summary
@@ -130,7 +131,9 @@ def hub(folder: Path, night: Path, n_people: int) -> Iterator[tuple[list[Person]
     people = add_people(folder / "archive", night, f"http://{listen}", n_people)
     command = [*COMMAND, "hub", "--site", str(folder / "site.toml")]
     with (folder / "out").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
+        )
     try:
         end = time.monotonic() + UP_SECONDS
         while "Live is at" not in (folder / "out").read_text():

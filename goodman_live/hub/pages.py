@@ -17,6 +17,7 @@ from ..access import may
 from ..errors import GoodmanError
 from ..people import PASSWORD_RULES, LinkRefused, PasswordRefused, TooManyAttempts
 from ..people.doors import PeopleFor
+from .services import API, DASHBOARDS
 
 
 def handlers() -> list[tuple[str, type]]:
@@ -25,6 +26,7 @@ def handlers() -> list[tuple[str, type]]:
         (r"/home", HomePage),
         (r"/forgotten", ForgottenPage),
         (r"/password", PasswordPage),
+        (rf"/services/(?:{API}|{DASHBOARDS})(?:/.*)?", AwayPage),
     ]
 
 
@@ -116,3 +118,16 @@ class PasswordPage(_Page):
         await self.show(
             "password.html", 400, rules=PASSWORD_RULES, problems=problems, secret=secret
         )
+
+
+class AwayPage(_Page):
+    """Where a service's pages lead while the proxy, just started, does not know of it yet.
+
+    It tries again by itself until the proxy does.
+    """
+
+    async def get(self) -> None:
+        """Show it."""
+        path = self.request.uri.removeprefix(self.hub.base_url)
+        self.set_header("Retry-After", "2")
+        await self.show("away.html", 503, address=f"{self.base_url}{path}")

@@ -437,13 +437,19 @@ class Night(pn.viewable.Viewer):
 
     def show_log(self, entries: Sequence[LogEntry]) -> None:
         """Show messages, the newest first."""
-        log = [[clock(each.time), _LEVELS.get(each.level, ""), said_by(each)] for each in entries]
+        log = [[clock(each.time), _LEVELS.get(each.level, ""), _said(each)] for each in entries]
         self.side.param.update(log=log, has_log=True)
 
     def _colour(self) -> None:
         self.plots.theme = self.theme
         if getattr(self, "_alone", False):
             self._layout.stylesheets = [_GAP, alone_css(self.theme)]
+
+
+def _said(entry: LogEntry) -> str:
+    """The message; with what happened to a file where it only names it, for no column says so."""
+    text = said_by(entry)
+    return f"{entry.type}: {text}" if entry.type in ("deleted", "restored") else text
 
 
 _GAP = ":host { gap: 12px; }"

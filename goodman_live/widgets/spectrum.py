@@ -204,16 +204,11 @@ class SpectrumView(pn.viewable.Viewer):
         fig.toolbar.logo = None
         self._add_glyphs(fig)
         fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000]")
-        fig.js_on_event(
-            "mousemove",
-            CustomJS(args={"source": self._source, "readout": self._readout}, code=READ_SPECTRUM),
-        )
-        fig.js_on_event(
-            "mouseleave", CustomJS(args={"readout": self._readout}, code="readout.text = ''")
-        )
-        fig.js_on_event(
-            "selectiongeometry", CustomJS(args={"chosen": self._selected}, code=SEND_RANGE)
-        )
+        at_cursor = {"source": self._source, "readout": self._readout}
+        fig.js_on_event("mousemove", CustomJS(args=at_cursor, code=READ_SPECTRUM))
+        fig.js_on_event("mouseleave", CustomJS(args=at_cursor, code="readout.text = ''"))
+        chosen = CustomJS(args={"chosen": self._selected}, code=SEND_RANGE)
+        fig.js_on_event("selectiongeometry", chosen)
         self._picture.js_on_change("data", CustomJS(args={"fig": fig}, code=SAVE_PICTURE))
         fig.tags = [self._picture]  # a model that nothing refers to is not sent
         return fig
@@ -495,9 +490,8 @@ class SpectrumView(pn.viewable.Viewer):
         self._colour_axis(self.head.provisional)
 
     def _colour_axis(self, provisional: bool) -> None:
-        self._figure.xaxis[0].axis_label_text_color = PALETTES[self.theme][
-            "warn" if provisional else "dim"
-        ]
+        colour = PALETTES[self.theme]["warn" if provisional else "dim"]
+        self._figure.xaxis[0].axis_label_text_color = colour
 
 
 def _set_range(axis: Range1d, low: float, high: float) -> None:

@@ -70,13 +70,14 @@ def drag_over(page, part_from, part_to):
 
 def test_on_the_live_page_a_spectrum_is_measured_marked_and_saved(dashboard, page):
     archive = dashboard.archive
-    add_spectrum(archive, add_raw(archive, 500))
-    product = add_spectrum(archive, add_raw(archive, 501))
+    other, mine = (add_raw(archive, 0, name=name) for name in ("HD1", "HD2"))
+    add_spectrum(archive, other)
+    product = add_spectrum(archive, mine)
     page.goto(f"{dashboard.url}live?file={product.id}")
     expect(page.locator(".gl-spectrum-name")).to_have_text(product.file_name, timeout=PATIENCE)
     page.get_by_role("button", name="Tools").click()
     others = page.get_by_label("Lay over")
-    expect(others.locator("option", has_text="0500_")).to_have_count(1, timeout=PATIENCE)
+    expect(others.locator("option", has_text=other.file_name)).to_have_count(1, timeout=PATIENCE)
     page.get_by_role("button", name="nebular").click()
     redshift = page.get_by_label("Redshift, exact")
     redshift.fill("0.011")

@@ -237,8 +237,8 @@ class HubUser:
     def run(self, code: str, notebook: str = "look.ipynb") -> str:
         """Run code in a kernel of theirs, that of a notebook; what it printed."""
         base = f"user/{self.name}/api/kernels"
-        session = {"kernel": {"name": "python3"}, "name": notebook, "path": notebook}
-        session |= {"type": "notebook"}
+        session = {"kernel": {"name": "python3"}, "name": notebook, "type": "notebook"}
+        session |= {"path": f"{uuid.uuid4().hex}.ipynb"}
         made = self.asked("POST", f"user/{self.name}/api/sessions", json=session).json()
         kernel = made["kernel"]["id"]
         address = f"{self.hub.address}/{base}/{kernel}/channels".replace("http", "ws", 1)
@@ -246,7 +246,7 @@ class HubUser:
         with connect_socket(address, additional_headers=headers, max_size=None) as channel:
             channel.send(json.dumps(_execute(code)))
             printed = "".join(_printed(channel))
-        self.asked("DELETE", f"{base}/{kernel}")
+        self.asked("DELETE", f"user/{self.name}/api/sessions/{made['id']}")
         return printed
 
 

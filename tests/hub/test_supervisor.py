@@ -10,7 +10,14 @@ import textwrap
 import threading
 from pathlib import Path
 
-from goodman_live.hub.services import Program
+import pytest
+
+pytest.importorskip("jupyterhub", reason="the hub needs the extra 'hub'")
+
+from goodman_live.errors import GoodmanError
+from goodman_live.hub.services import Program, Run
+from goodman_live.hub.site import site_of
+from goodman_live.hub.state import only_hub, prepare_state
 from goodman_live.hub.supervisor import Supervisor
 
 from .running import wait_for
@@ -45,6 +52,42 @@ def test_a_program_that_is_killed_comes_back_and_all_end_together(tmp_path):
     stop.set()
     thread.join(30)
     assert not any(is_alive(pid) for pid in pids)
+
+
+def test_a_program_that_cannot_be_started_for_a_while_costs_nothing_but_itself(tmp_path):
+    link, told, stop = tmp_path / "python", [], threading.Event()
+    link.symlink_to(sys.executable)
+    one = program("one", (str(link), "-c", "import time; time.sleep(100)"), tmp_path)
+    supervisor = Supervisor([one, program("two", SLEEPER, tmp_path)], None, told.append)
+    thread = threading.Thread(target=supervisor.run, args=(stop,))
+    thread.start()
+    before = wait_for(lambda: len(supervisor.pids()) == 2 and supervisor.pids(), "two programs")
+    link.unlink()
+    os.kill(before["one"], signal.SIGKILL)
+    wait_for(lambda: any("must run; it does not" in text for text in told), "the refusal")
+    link.symlink_to(sys.executable)
+    wait_for(lambda: supervisor.pids()["one"] != before["one"], "a new one")
+    assert is_alive(before["two"])
+    stop.set()
+    thread.join(30)
+
+
+def test_a_state_folder_is_for_one_hub(tmp_path):
+    site = site_of({"state": str(tmp_path / "state")})
+    prepare_state(site)
+    with only_hub(site), pytest.raises(GoodmanError, match="is for one hub"), only_hub(site):
+        pass
+    with only_hub(site):
+        pass
+
+
+def test_broken_notes_of_ports_and_secrets_are_made_anew(tmp_path):
+    site = site_of({"state": str(tmp_path / "state")})
+    path = prepare_state(site) / "run.json"
+    path.write_text("{broken")
+    made = Run.of(site)
+    assert Run.of(site) == made
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_when_the_supervisor_is_killed_nobody_is_left_behind(tmp_path):

@@ -156,6 +156,7 @@ def test_the_calibrations_of_a_frame_are_said_in_one_line():
     ]
     arcs = Choice("arc", (judged("a", chosen=True), judged("b", chosen=True)), "")
     assert calibration_line([arcs]) == [["arc", "done", "a and 1 more"]]
+    assert calibration_line([arcs], ["b"]) == [["arc", "done", "b"]]  # somebody chose it
 
 
 def test_of_many_that_may_not_serve_the_nearest_are_listed():

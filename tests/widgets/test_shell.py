@@ -12,6 +12,7 @@ import sys
 import panel as pn
 import param
 from bokeh.document import Document
+from bokeh.models import Slider
 
 from goodman_live.access import Viewer
 from goodman_live.catalog import Archive
@@ -235,6 +236,22 @@ def test_what_happened_before_and_between_connections_is_sent_once_and_in_order(
         line.sent.clear()
         line.say(hello=True, seen=0)  # somebody who has not even seen what was thrown away
         assert line.sent == [{"stale": True}]
+
+    asyncio.run(wired())
+
+
+def test_what_the_browser_changes_is_heard_once(monkeypatch):
+    line, heard = Line(monkeypatch), []
+
+    async def wired():
+        slider, document = Slider(start=0, end=10, value=0), Document()
+        slider.on_change("value", lambda attr, old, new: heard.append((old, new)))
+        document.add_root(slider)
+        Wire(document)
+        change = {"kind": "ModelChanged", "model": slider.ref, "attr": "value", "new": 3}
+        line.say(event=change)
+        await asyncio.sleep(0.01)
+        assert heard == [(0, 3)] and line.sent == []  # and is not told back
 
     asyncio.run(wired())
 

@@ -300,9 +300,9 @@ def test_a_table_of_text_holds_what_is_shown(view):
     view.tools.ask = "csv:1"
     assert view.tools.file["name"] == "wecfz_0001.csv"
     lines = base64.b64decode(view.tools.file["content"]).decode().splitlines()
-    assert "electron / s" in lines[0] and "3 pixels" in lines[1]
-    assert lines[2] == "wavelength,flux,uncertainty,sky,masked"
-    read = np.array([line.split(",") for line in lines[3:]], dtype=float)
+    assert "3 pixels" in lines[1] and "electron / s" in lines[2]
+    assert lines[3] == "wavelength,flux,uncertainty,sky,masked"
+    read = np.array([line.split(",") for line in lines[4:]], dtype=float)
     np.testing.assert_allclose(read[:, 0], view._source.data["x"], atol=1e-4)
     np.testing.assert_allclose(read[:, 1], view._source.data["flux"], rtol=1e-5)
     assert np.flatnonzero(read[:, 4]).tolist() == [7]
