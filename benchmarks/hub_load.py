@@ -76,18 +76,19 @@ class Person:
         base = f"{self.address}/user/{self.name}/"
         self.http.get(f"{self.address}/hub/spawn")
         end = time.monotonic() + NOTEBOOK_SECONDS
-        while self.http.get(f"{base}api/status").status_code != httpx.codes.OK:
+        # The page sends who is not signed in there to the hub and back; the server's API refuses.
+        while not self.http.get(f"{base}lab").url.path.startswith(f"/user/{self.name}/"):
             if time.monotonic() > end:
                 raise SystemExit("a notebook server did not come up")
             time.sleep(0.5)
-        self.http.get(f"{base}lab")
         path = f"/user/{self.name}/"
         headers = {"X-XSRFToken": self._cookies(path)["_xsrf"], "Referer": f"{base}lab"}
         made = self.http.post(f"{base}api/kernels", json={"name": "python3"}, headers=headers)
         address = f"{base}api/kernels/{made.json()['id']}/channels".replace("http", "ws", 1)
         cookies = "; ".join(f"{n}={v}" for n, v in self._cookies(path).items())
         header = {"Cookie": cookies, "Origin": self.address}
-        self._line = open_socket(address, additional_headers=header, max_size=None)
+        line = open_socket(address, additional_headers=header, max_size=None)
+        self._line = line.__enter__()  # open until we end
         self._line.send(json.dumps(_execute(WORK)))
 
     def _cookies(self, path: str) -> dict[str, str]:
