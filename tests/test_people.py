@@ -715,7 +715,7 @@ def test_bad_rows_are_named_by_line_and_nothing_is_half_done(people, tmp_path):
     text = (
         "soar_id,pi_email,partner,abstract,collaborators\n"
         'SOAR2026B-001,ana@uni.edu,,"two\nlines",\n'
-        "SOAR 2,bob@uni.edu,,,\n"
+        "SOAR/2,bob@uni.edu,,,\n"
         "SOAR2026B-003,nobody,,,\n"
         "SOAR2026B-004,ana@uni.edu,,,good@uni.edu; bad\n"
         "SOAR2026B-005,x@uni.edu,KECK,,\n"

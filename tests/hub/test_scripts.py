@@ -52,7 +52,7 @@ def test_a_script_stays_text_wherever_it_is_written(hub, evil_frame, browser):
     sign_in(page, hub, "stella")
     expect(page.get_by_text(EVIL).first).to_be_visible()
     page.goto(f"{hub.address}/services/dashboards/live?proposal={MINE}&file={evil_frame}")
-    expect(page.locator(".row .what b").first).to_have_text(EVIL, timeout=PATIENCE)
+    expect(page.locator(".row[aria-selected=true] .what b")).to_have_text(EVIL, timeout=PATIENCE)
     page.get_by_role("tab", name="Comments").click()
     expect(page.get_by_role("paragraph").get_by_text(EVIL)).to_be_visible(timeout=PATIENCE)
     page.get_by_role("tab", name="Header").click()
