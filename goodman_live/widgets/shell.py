@@ -152,11 +152,7 @@ class Shell(pn.viewable.Viewer):
         entry = PAGES[name]
         if not entry.allowed(self.visit.viewer):
             raise GoodmanError(f"The page {entry.title} is not for you.")
-        try:
-            kind = entry.load()
-        except ModuleNotFoundError as error:
-            raise GoodmanError(f"The page {entry.title} is being written.") from error
-        page = kind(self.visit, self.tell)
+        page = entry.load()(self.visit, self.tell)
         page.recolour(self.visit.theme)
         page.prefer(self.visit.preferences)
         self._body.append(pn.Column(page.__panel__(), **FRAME))
