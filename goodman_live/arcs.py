@@ -19,6 +19,7 @@ from astropy.table import QTable
 
 from . import calibrations
 from .blocks.arc import ArcLines, find_arc_lines, measure_tilt
+from .blocks.dispersion import WavelengthSolution, first_guess, provisional_solution, read_solution
 from .blocks.extract import extract_arc
 from .blocks.flexure import DatedSolution, interpolate_solutions, measure_drift
 from .blocks.templates import (
@@ -31,14 +32,7 @@ from .blocks.templates import (
     solve_with_template,
 )
 from .blocks.trace import Trace
-from .blocks.wavelength import (
-    WavelengthSettings,
-    WavelengthSolution,
-    first_guess,
-    provisional_solution,
-    read_solution,
-    solve_wavelength,
-)
+from .blocks.wavelength import WavelengthSettings, solve_wavelength
 from .blocks.zeropoint import ZeroPointSettings, correct_zero_point
 from .errors import NoWavelengthSolution
 from .instruments import PIXEL_SCALE

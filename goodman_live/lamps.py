@@ -19,8 +19,8 @@ from numpy.polynomial import Chebyshev
 from numpy.polynomial.chebyshev import chebval
 
 from . import io, recipes
+from .blocks.dispersion import WavelengthSolution, read_solution
 from .blocks.templates import Template
-from .blocks.wavelength import WavelengthSolution, read_solution
 from .errors import FrameError, GoodmanError, NoWavelengthSolution
 from .instruments import LIT_COLUMNS
 from .metadata import ARC_LAMPS, FrameInfo

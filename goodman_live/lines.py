@@ -36,6 +36,18 @@ LAMP_ELEMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The elements whose lines each lamp shows, impurities included."""
 
+LAMP_LIGHT: Mapping[str, str] = MappingProxyType(
+    {
+        "HgAr": "mercury and argon",
+        "Ne": "neon",
+        "Ar": "argon",
+        "Fe": "an iron cathode in helium and argon (FeHeAr): nine lines of ten are of argon",
+        "Cu": "a copper cathode in helium and argon (CuHeAr): nine lines of ten are of argon, "
+        "others of iron, chromium and helium, hardly one of copper",
+    }
+)
+"""What gives the light of each lamp, for people who wonder at the names of its lines."""
+
 
 @dataclass(frozen=True, eq=False)
 class LineList:

@@ -37,6 +37,7 @@ from .blocks.detector import (
     subtract_overscan,
     trim_frame,
 )
+from .blocks.dispersion import WavelengthSolution, record_solution
 from .blocks.extract import (
     ExtractionSettings,
     extract_arc,
@@ -68,7 +69,6 @@ from .blocks.trace import (
     trace_target,
 )
 from .blocks.velocity import record_velocity
-from .blocks.wavelength import WavelengthSolution, record_solution
 from .errors import NoTargetFound
 from .history import product_name
 from .instruments import PIXEL_SCALE, Geometry

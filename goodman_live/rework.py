@@ -30,10 +30,11 @@ from .arcs import (
     settle_on_sky,
     solve_together,
 )
+from .blocks.dispersion import WavelengthSolution, first_guess, record_solution
 from .blocks.resample import linear_copy
 from .blocks.templates import Template
 from .blocks.trace import Trace, borrow_trace
-from .blocks.wavelength import WavelengthSolution, first_guess, record_solution, refit
+from .blocks.wavelength import LineName, refit
 from .errors import FrameError, NoTargetFound, Refused
 from .instruments import Geometry
 from .metadata import FrameInfo
@@ -72,7 +73,8 @@ class NamedLines:
     """The lines of an arc that count, as somebody named them; all others do not.
 
     `columns` in detector columns, `wavelengths` [Angstrom, air]; `order` of the polynomial;
-    `offset` and `scale` of the camera, to which the polynomial is a correction.
+    `offset` and `scale` of the camera, to which the polynomial is a correction. `blends`, how far
+    the parts of a line may move it, and `scatter` of all lines [Angstrom] weigh them.
     """
 
     columns: tuple[float, ...]
@@ -82,12 +84,14 @@ class NamedLines:
     lamps: tuple[str, ...] = ()
     offset: float | None = None
     scale: float | None = None
+    blends: tuple[float, ...] = ()
+    scatter: float | None = None
 
     @classmethod
     def of_solution(cls, solution: WavelengthSolution) -> NamedLines:
         """Those that a solution rests on."""
         found = {name: getattr(solution, name) for name in cls.__dataclass_fields__}
-        for name in ("offset", "scale"):
+        for name in ("offset", "scale", "scatter"):
             found[name] = found[name] if np.isfinite(found[name]) else None
         return cls(**found)
 
@@ -268,17 +272,20 @@ def solve_with(lights: Sequence[ArcLight], lines: NamedLines, bench: Bench) -> S
     info = lights[0].info
     solved = solve_together(lights, info, bench.settings, bench.templates)
     arc = lines_in(lights)
-    chosen: dict[int, tuple[float, str]] = {}
-    for column, wavelength, ion in zip(lines.columns, lines.wavelengths, lines.ions, strict=True):
+    chosen: dict[int, LineName] = {}
+    blends = lines.blends or (0.0,) * len(lines.columns)
+    named = zip(lines.wavelengths, lines.ions, blends, strict=True)
+    for column, name in zip(lines.columns, named, strict=True):
         index = int(np.argmin(np.abs(arc.center - column))) if len(arc) else -1
         if index < 0 or abs(arc.center[index] - column) > _NEAR:
             raise Refused(f"{info.file_name} must have a line at column {column:.1f}; it has none.")
-        chosen[index] = wavelength, ion
+        chosen[index] = LineName(*name)
     guess = first_guess(info.lines, info.camera_angle, info.grating_angle)
     offset = solved.solution.offset if lines.offset is None else lines.offset
     scale = solved.solution.scale if lines.scale is None else lines.scale
     model = guess.moved(offset, scale) if np.isfinite(offset) else guess
-    solution = replace(refit(arc, chosen, model, lines.order), lamps=lines.lamps)
+    fitted = refit(arc, chosen, model, lines.order, lines.scatter)
+    solution = replace(fitted, lamps=lines.lamps)
     cards = solved.cards
     cards["GSP_WHND"] = (True, "lines named by hand")
     return Solved(solution, (), cards, tuple(lights))

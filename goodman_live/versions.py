@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from . import io, work
+from . import io, reasons, work
 from .blocks.cosmic import CosmicSettings
 from .blocks.detector import OverscanSettings
 from .blocks.masters import BiasSettings, FlatSettings, NormalizationSettings
@@ -180,7 +180,9 @@ def _from_image(archive: Archive, order: Order) -> tuple[work.Job, FrameInfo, Fi
         return None
     header = io.read_header(archive.path(image))
     plan = json.loads(header.get("GSP_PLAN") or "{}")
-    if plan.get("task") != ("spectrum" if order.lines is None else order.row.kind):
+    # Lines are those of an arc too, also of one by which the camera was focused.
+    of_arc = order.lines is not None and order.row.kind in ("arc", "focus")
+    if plan.get("task") != ("arc" if of_arc else "spectrum"):
         return None
     before = _known(plan.get("settings", {}))
     settings = ReductionSettings.from_dict(before.to_dict() | dict(order.changed))
@@ -404,8 +406,7 @@ def _current_masters(archive: Archive, names: Iterable[str]) -> dict[str, str]:
 
 
 def _minimum(step: Step, settings: ReductionSettings) -> int:
-    least = {"bias": settings.min_bias_files, "flat": settings.min_flat_files}
-    return max(least[step.task], 1)
+    return reasons.least_frames(settings)[step.task]
 
 
 def _is_current(row: FileRow) -> bool:

@@ -12,14 +12,10 @@ import numpy as np
 from astropy.io import fits
 
 from goodman_live.blocks.arc import ArcLines, find_arc_lines, measure_tilt
+from goodman_live.blocks.dispersion import Spectrograph, WavelengthSolution, first_guess
 from goodman_live.blocks.extract import extract_arc
 from goodman_live.blocks.trace import Trace
-from goodman_live.blocks.wavelength import (
-    Spectrograph,
-    WavelengthSolution,
-    first_guess,
-    solve_wavelength,
-)
+from goodman_live.blocks.wavelength import solve_wavelength
 from goodman_live.errors import NoWavelengthSolution
 from goodman_live.instruments import Geometry
 from goodman_live.io import info_of, read_raw

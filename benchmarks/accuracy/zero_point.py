@@ -11,8 +11,10 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from goodman_live import io, lamps
+from goodman_live.blocks.sky_light import ABSORPTION
+from goodman_live.blocks.sky_match import ZeroPoint
 from goodman_live.blocks.templates import Template
-from goodman_live.blocks.zeropoint import ABSORPTION, ZeroPoint, measure_zero_point
+from goodman_live.blocks.zeropoint import measure_zero_point
 from goodman_live.errors import GoodmanError
 from goodman_live.instruments import PIXEL_SCALE
 from goodman_live.lines import lines_of

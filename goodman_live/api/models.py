@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..catalog import Event, FileRow, Run
+from ..catalog.entries import KINDS
 
-KINDS = ("bias", "flat", "arc", "spectrum", "image", "focus", "acquisition", "dark", "unknown")
 LARGEST_ID = 2**31 - 1
 LARGEST_PAGE = 500
 
@@ -292,6 +292,9 @@ class ArcLine(Strict):
     column: float = Field(ge=-100, le=10_000, description="detector column")
     wavelength: float = Field(ge=2000, le=20_000, description="in air [Angstrom]")
     ion: Annotated[str, Field(max_length=20), AfterValidator(_without_nul)] = ""
+    blend: float = Field(
+        0.0, ge=0, le=100, description="how far the parts of a blend may move it [Angstrom]"
+    )
 
 
 class CalibrateFile(ReduceFile):
@@ -314,6 +317,9 @@ class CalibrateFile(ReduceFile):
     )
     scale: float | None = Field(
         None, ge=0.5, le=2, description="of the camera's focal length; by default found"
+    )
+    scatter: float | None = Field(
+        None, gt=0, le=100, description="of all lines beside their errors [Angstrom]"
     )
 
 

@@ -189,12 +189,21 @@ def _calibration_order(asker: Caller, body: CalibrateFile) -> Order:
         _refuse_others(arc, order)
     lines = None
     if body.lines is not None:
-        names = ("column", "wavelength", "ion")
-        columns, wavelengths, ions = (
+        names = ("column", "wavelength", "ion", "blend")
+        columns, wavelengths, ions, blends = (
             tuple(getattr(line, name) for line in body.lines) for name in names
         )
-        camera = {"offset": body.offset, "scale": body.scale}
-        lines = NamedLines(columns, wavelengths, ions, body.order, tuple(body.lamps), **camera)
+        lines = NamedLines(
+            columns,
+            wavelengths,
+            ions,
+            body.order,
+            tuple(body.lamps),
+            offset=body.offset,
+            scale=body.scale,
+            blends=blends,
+            scatter=body.scatter,
+        )
     return replace(order, arcs=arcs, lines=lines)
 
 

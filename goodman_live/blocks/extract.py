@@ -57,14 +57,14 @@ class ExtractionSettings(Settings):
     background_distance_above = param.Number(
         default=0.0,
         bounds=(0.0, 50.0),
-        label="Background distance, above",
-        doc="Distance of the zone above the object, where it differs [FWHM]; 0: as below.",
+        label="Upper background distance (0 = same)",
+        doc="Distance of the zone above the object, if it is to differ from that below it [FWHM].",
     )
     background_width_above = param.Number(
         default=0.0,
         bounds=(0.0, 100.0),
-        label="Background width, above",
-        doc="Width of the zone above the object, where it differs [FWHM]; 0: as below.",
+        label="Upper background width (0 = same)",
+        doc="Width of the zone above the object, if it is to differ from that below it [FWHM].",
     )
     background_order = param.Integer(
         default=1, bounds=(0, 2), doc="Degree of the background along the slit."

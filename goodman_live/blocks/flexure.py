@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .wavelength import WavelengthSolution
+from .dispersion import WavelengthSolution
 
 MOST_DRIFT = 5.0  # between two arcs of one set-up [unbinned pixels]
 

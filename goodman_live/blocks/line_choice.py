@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import NoWavelengthSolution
-from ..lines import lines_of
+from ..lines import all_lines, lines_of
 from .arc import ArcLines
-from .wavelength import Spectrograph, WavelengthSolution, refit
+from .dispersion import Spectrograph, WavelengthSolution
+from .wavelength import LineName, refit
 
 OFFERED = 5  # laboratory lines that are offered for one line
+_TYPED = 0.06  # a wavelength that somebody types is a line's if it is as near [Angstrom]
 _NEAR = 2.0  # an unnamed line may be a laboratory line as near as this [unbinned pixels]
 
 
@@ -44,6 +46,8 @@ class LineChoices:
         The lines, positions in detector columns.
     wavelength, ion
         Laboratory wavelength [Angstrom, air], NaN where a line has no name, and ion; both (n,).
+    blend
+        How far its parts may move a line that is a blend (n,) [Angstrom].
     used
         True for the lines that the fit rests on (n,).
     rejected
@@ -53,6 +57,7 @@ class LineChoices:
     arc: ArcLines
     wavelength: np.ndarray
     ion: tuple[str, ...]
+    blend: np.ndarray
     used: np.ndarray
     rejected: frozenset[int] = frozenset()
 
@@ -60,19 +65,25 @@ class LineChoices:
     def from_solution(cls, arc: ArcLines, solution: WavelengthSolution) -> LineChoices:
         """The choices that a solution of this arc made."""
         wavelength = np.full(len(arc), np.nan)
-        ion = [""] * len(arc)
-        for column, line, name in zip(
-            solution.columns, solution.wavelengths, solution.ions, strict=True
+        ion, blend = [""] * len(arc), np.zeros(len(arc))
+        blends = solution.blends or (0.0,) * len(solution.columns)
+        for column, line, name, spread in zip(
+            solution.columns, solution.wavelengths, solution.ions, blends, strict=True
         ):
             index = int(np.argmin(np.abs(arc.center - column)))
             if abs(arc.center[index] - column) < 1.0:
-                wavelength[index], ion[index] = line, name
-        return cls(arc, wavelength, tuple(ion), np.isfinite(wavelength))
+                wavelength[index], ion[index], blend[index] = line, name, spread
+        return cls(arc, wavelength, tuple(ion), blend, np.isfinite(wavelength))
 
     def name(self, index: int, wavelength: float, ion: str) -> LineChoices:
         """Line `index` is this laboratory line, and counts."""
         ions = (*self.ion[:index], ion, *self.ion[index + 1 :])
-        named = replace(self, wavelength=_with(self.wavelength, index, wavelength), ion=ions)
+        named = replace(
+            self,
+            wavelength=_with(self.wavelength, index, wavelength),
+            ion=ions,
+            blend=_with(self.blend, index, 0.0),
+        )
         return named.accept(index)
 
     def accept(self, index: int) -> LineChoices:
@@ -91,13 +102,24 @@ class LineChoices:
         """Line `index` keeps its name and does not count."""
         return replace(self, used=_with(self.used, index, False), rejected=self.rejected | {index})
 
-    def solve(self, guess: Spectrograph, order: int) -> WavelengthSolution:
+    def unproposed(self) -> LineChoices:
+        """The same without names that nobody has decided on."""
+        decided = self.used.copy()
+        decided[list(self.rejected)] = True
+        ion = tuple(name if kept else "" for name, kept in zip(self.ion, decided, strict=True))
+        return replace(self, wavelength=np.where(decided, self.wavelength, np.nan), ion=ion)
+
+    def solve(
+        self, guess: Spectrograph, order: int, scatter: float | None = None
+    ) -> WavelengthSolution:
         """Wavelengths from the lines that count; see `refit`, also for what it refuses."""
         chosen = {
-            int(index): (float(self.wavelength[index]), self.ion[index])
+            int(index): LineName(
+                float(self.wavelength[index]), self.ion[index], float(self.blend[index])
+            )
             for index in np.flatnonzero(self.used)
         }
-        return refit(self.arc, chosen, guess, order)
+        return refit(self.arc, chosen, guess, order, scatter)
 
     def residuals(self, solution: WavelengthSolution) -> np.ndarray:
         """Laboratory less fitted wavelength (n,) [Angstrom], NaN for lines without a name."""
@@ -139,6 +161,22 @@ def offered_lines(
         )
         for number in np.argsort(np.abs(apart))[:OFFERED]
     ]
+
+
+def named_by_hand(wavelength: float) -> LaboratoryLine | None:
+    """The laboratory line of any lamp that somebody means by a wavelength [Angstrom]; or None."""
+    listed = all_lines()
+    nearest = int(np.argmin(np.abs(listed.wavelength - wavelength)))
+    apart = float(listed.wavelength[nearest]) - wavelength
+    if abs(apart) > _TYPED:
+        return None
+    return LaboratoryLine(
+        float(listed.wavelength[nearest]),
+        str(listed.ion[nearest]),
+        apart,
+        float(listed.intensity[nearest]),
+        int(listed.n_seen[nearest]),
+    )
 
 
 def _with(values: np.ndarray, index: int, value: float | bool) -> np.ndarray:

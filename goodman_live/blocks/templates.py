@@ -23,7 +23,7 @@ from ..calibrations import ANGLE_TOLERANCE
 from ..lines import LineList, lines_of
 from ..metadata import ARC_LAMPS, FrameInfo
 from .arc import ArcLines
-from .wavelength import AXIS_COLUMN, DOMAIN, Spectrograph, WavelengthSolution
+from .dispersion import AXIS_COLUMN, DOMAIN, Spectrograph, WavelengthSolution
 
 LEAST_CORRELATION = 0.6  # two arcs of one set-up and lamps reach 0.8 to 0.99
 MOST_DISAGREEMENT = 2.0  # [unbinned pixels]
@@ -287,6 +287,7 @@ def solve_with_template(
         rms=float(np.std(left[kept])),
         held_out=float(np.std(left[kept]) * kept.sum() / (kept.sum() - 2)),
         n_found=len(arc),
+        order=1,
         columns=tuple(map(float, column[kept])),
         wavelengths=tuple(map(float, wavelength[kept])),
         ions=tuple(str(listed.ion[i]) for i in indices[kept]),

@@ -15,7 +15,7 @@ from .connection import given
 from .reading import Reading
 
 if TYPE_CHECKING:
-    from ..blocks.wavelength import WavelengthSolution
+    from ..blocks.dispersion import WavelengthSolution
 
 _ASK_SECONDS = 20.0
 _LONGEST_NOTEBOOK = 60
@@ -169,6 +169,11 @@ class Doing(Reading):
         self._do("POST", f"files/{file_id}/restore")
         return self.file(file_id)
 
+    def dismiss(self, file_id: int) -> FileRow:
+        """Note that a file that cannot be read is known of; for staff."""
+        self._do("POST", f"files/{file_id}/dismiss")
+        return self.file(file_id)
+
     def assign(self, file_id: int, soar_id: str) -> FileRow:
         """Give a raw frame, and all made of it, to a proposal."""
         self._do("PUT", f"files/{file_id}/proposal", json={"proposal_id": soar_id})
@@ -177,13 +182,14 @@ class Doing(Reading):
 
 def _named(solution: WavelengthSolution) -> dict[str, Any]:
     """What a solution rests on."""
-    names = solution.columns, solution.wavelengths, solution.ions
+    blends = solution.blends or (0.0,) * len(solution.columns)
+    names = solution.columns, solution.wavelengths, solution.ions, blends
     lines = [
-        {"column": column, "wavelength": wavelength, "ion": ion}
-        for column, wavelength, ion in zip(*names, strict=True)
+        {"column": column, "wavelength": wavelength, "ion": ion, "blend": blend}
+        for column, wavelength, ion, blend in zip(*names, strict=True)
     ]
-    camera = {name: getattr(solution, name) for name in ("offset", "scale")}
-    told = {name: value for name, value in camera.items() if math.isfinite(value)}
+    figures = {name: getattr(solution, name) for name in ("offset", "scale", "scatter")}
+    told = {name: value for name, value in figures.items() if math.isfinite(value)}
     return {"lines": lines, "order": solution.order, "lamps": list(solution.lamps)} | told
 
 

@@ -17,7 +17,7 @@ from ..catalog import FileRow
 from ..errors import GoodmanError, NotFound
 
 if TYPE_CHECKING:
-    from ..blocks.wavelength import WavelengthSolution
+    from ..blocks.dispersion import WavelengthSolution
     from ..catalog import Archive
     from ..recipes import ReductionSettings
 

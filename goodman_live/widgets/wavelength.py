@@ -14,34 +14,33 @@ import numpy as np
 import panel as pn
 import param
 
-from .. import lamps
 from ..answers import Job
 from ..arcs import (
     ArcLight,
     DispersionSettings,
-    light_along,
-    light_of_product,
     lines_in,
     solve_together,
 )
-from ..blocks.line_choice import LaboratoryLine, LineChoices, offered_lines
-from ..blocks.templates import Likeness, Template, find_likeness
-from ..blocks.wavelength import WavelengthSolution, first_guess, solve_wavelength
+from ..blocks.dispersion import WavelengthSolution, first_guess
+from ..blocks.line_choice import LaboratoryLine, LineChoices, named_by_hand, offered_lines
+from ..blocks.templates import Template, find_likeness
+from ..blocks.wavelength import solve_wavelength
 from ..catalog import CALIBRATED, FileRow
 from ..errors import GoodmanError, NoWavelengthSolution, Refused
 from ..io import read_spectrum
 from ..metadata import ARC_LAMPS
+from . import wavelength_words as words
 from .saving import Keeper, follow, keeper_of
 from .tasks import Tasks
-from .wavelength_figures import STATES, ArcFigures
-from .wavelength_tools import ArcHead, LinePanel
+from .wavelength_figures import LOWER_HEIGHT, STATES, ArcFigures
+from .wavelength_panel import LinePanel
+from .wavelength_source import arcs_of, chosen_in
+from .wavelength_tools import ArcHead
 
 if TYPE_CHECKING:
-    from astropy.table import QTable
-
     from ..client import ReadableArchive
 
-ARC_KINDS = ("arc", "focus")
+LEAST_WAVELENGTH, MOST_WAVELENGTH = 2500, 12000  # that a line may have [Angstrom]
 
 
 class WavelengthExplorer(pn.viewable.Viewer):
@@ -56,6 +55,8 @@ class WavelengthExplorer(pn.viewable.Viewer):
         Arcs of a lamp library; the one that resembles this arc most can be laid over it.
     settings
         How the first solution is made.
+    chosen
+        A solution whose lines, degree and camera somebody has chosen before: it is begun with.
     save
         Is called with the solution when somebody saves; what it returns, if anything, is said.
 
@@ -73,6 +74,7 @@ class WavelengthExplorer(pn.viewable.Viewer):
         *,
         templates: Sequence[Template] = (),
         settings: DispersionSettings | None = None,
+        chosen: WavelengthSolution | None = None,
         save: Callable[[WavelengthSolution], str | None] | None = None,
         **params: object,
     ) -> None:
@@ -82,7 +84,7 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self._keeper: Keeper | None = None
         self._row: FileRow | None = None
         lights = [light] if isinstance(light, ArcLight) else list(light)
-        info = self._info = lights[0].info
+        info = lights[0].info
         self.column = np.asarray(lights[0].light["column"].value, dtype=float)
         self.flux = np.sum([one.light["flux"].value for one in lights], axis=0, dtype=float)
         self.arc = lines_in(lights)
@@ -93,12 +95,16 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self.likeness = find_likeness(self.column, self.flux, suiting)
         self._template = next((t for t in suiting if t.name == self._likest), None)
         solved = solve_together(lights, info, self._settings, templates)
+        self._saved: WavelengthSolution | None = None
         self._past: list[tuple[LineChoices, WavelengthSolution]] = []
         self.selected: int | None = None
         self.tasks = Tasks()
-        self._make_parts(lamps)
+        self._make_parts(lights, lamps)
         self._take(solved.solution)
         self._tell(" ".join(solved.reasons), trouble=True)
+        if chosen is not None:
+            self._begin_with(chosen)
+        self.head.file_order = self.head.order
         self._colour()
         self._connect()
         self._layout = self._assemble()
@@ -128,9 +134,14 @@ class WavelengthExplorer(pn.viewable.Viewer):
                 f"{row.file_name} must be a calibrated spectrum for its lines to be seen."
             )
         table = read_spectrum(archive.path(row))
-        lights, settings, templates = _arcs_of(archive, row, table)
+        lights, settings, templates = arcs_of(archive, row, table)
         keeper = keeper_of(archive, row, by)
-        explorer = cls(lights, templates=templates, settings=settings, **params)
+        header = table.meta["header"]
+        explorer = cls(
+            lights, templates=templates, settings=settings, chosen=chosen_in(header), **params
+        )
+        explorer.head.note = words.differs_told(header)
+        explorer.head.file_order = header.get("GSP_WORD", explorer.head.order)
         if keeper is not None:
             explorer.keep_with(keeper, row)
         return explorer
@@ -165,6 +176,23 @@ class WavelengthExplorer(pn.viewable.Viewer):
             line = offers[number - 1]
             self._decide(lambda index: self.choices.name(index, line.wavelength, line.ion))
 
+    def name_as(self, text: str) -> None:
+        """The selected line is the laboratory line of a wavelength [Angstrom], as typed."""
+        try:
+            wavelength = float(text.replace(",", "."))
+        except ValueError:
+            wavelength = float("nan")
+        if not LEAST_WAVELENGTH < wavelength < MOST_WAVELENGTH:
+            self._tell(
+                f"A wavelength must be a number from {LEAST_WAVELENGTH} to {MOST_WAVELENGTH} "
+                f"Angstrom, such as 5015.68, not {text!r}.",
+                trouble=True,
+            )
+            return
+        line = named_by_hand(wavelength)
+        named = (wavelength, "") if line is None else (line.wavelength, line.ion)
+        self._decide(lambda index: self.choices.name(index, *named))
+
     def undo(self) -> None:
         """Take the last decision back."""
         if self._past:
@@ -185,7 +213,9 @@ class WavelengthExplorer(pn.viewable.Viewer):
             return
         self._past.append((self.choices, self.solution))
         self._take(solution)
-        self._tell(solution.warning, trouble=True)
+        chosen, explain = self.head.lamps, list(solution.lamps)
+        self._tell(words.other_lamps_told(chosen, explain), trouble=True)
+        self.head.lamps = explain
 
     def save(self) -> None:
         """Hand the solution to whoever keeps it; what they refuse is said."""
@@ -193,29 +223,34 @@ class WavelengthExplorer(pn.viewable.Viewer):
             if self._keeper is not None:
                 self._begin_saving(self._keeper.calibrate(self._row, self.solution))
             elif self._save is not None:
-                self._tell(self._save(self.solution) or "Saved.", trouble=False)
+                self._is_saved(self._save(self.solution) or "Saved.", self.solution)
         except GoodmanError as error:
             self._tell(str(error), trouble=True)
 
     def _begin_saving(self, job: Job) -> None:
         if job.is_over:
-            self._tell(self._keeper.told(job), trouble=False)
+            self._is_saved(self._keeper.told(job), self.solution)
             return
         self._tell("It is being made…", trouble=False)
-        self.head.can_save = False
-        self.tasks.begin(self._wait_for, job)
+        self.head.saving = True
+        self.tasks.begin(self._wait_for, job, self.solution)
 
-    async def _wait_for(self, job: Job) -> None:
+    def _is_saved(self, told: str, solution: WavelengthSolution) -> None:
+        self._saved = solution
+        self.head.unsaved = bool(self._past) and self.solution is not solution
+        self._tell(told, trouble=False)
+
+    async def _wait_for(self, job: Job, solution: WavelengthSolution) -> None:
         """Tell how a job goes, and what came of it."""
         try:
             done = await follow(
                 self._keeper, job, lambda now: self._tell(now.progress, trouble=False)
             )
-            self._tell(self._keeper.told(done), trouble=False)
+            self._is_saved(self._keeper.told(done), solution)
         except GoodmanError as error:
             self._tell(str(error), trouble=True)
         finally:
-            self.head.can_save = True
+            self.head.saving = False
 
     def _decide(self, decision: Callable[[int], LineChoices]) -> None:
         if self.selected is None:
@@ -234,10 +269,32 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self.solution = solution
         known = np.isfinite(solution.offset)
         self._model = self._angles.moved(solution.offset, solution.scale) if known else self._angles
+        self._scatter = solution.scatter if np.isfinite(solution.scatter) else None
         self.choices = LineChoices.from_solution(self.arc, solution)
         self._propose()
         self.head.order = solution.order if solution.columns else 1
         self._show()
+
+    def _begin_with(self, chosen: WavelengthSolution) -> None:
+        """Begin with what somebody chose; where the arc has changed since, with what it shows."""
+        known = np.isfinite(chosen.offset)
+        model = self._angles.moved(chosen.offset, chosen.scale) if known else self._model
+        scatter = chosen.scatter if np.isfinite(chosen.scatter) else None
+        choices = LineChoices.from_solution(self.arc, chosen)
+        try:
+            solution = choices.solve(model, chosen.order, scatter)
+        except NoWavelengthSolution as error:
+            self._tell(f"The lines named by hand are not in this arc: {error}", trouble=True)
+            return
+        if chosen.lamps:
+            self.head.lamps = [lamp for lamp in chosen.lamps if lamp in ARC_LAMPS]
+        self._take(replace(solution, lamps=chosen.lamps))
+        self._tell("Begun with the lines that were named by hand.", trouble=False)
+
+    def _fit_again(self) -> None:
+        self._refit()
+        if not self.head.trouble:
+            self._tell("Fitted again; every decision is fitted at once.", trouble=False)
 
     def _refit(self) -> None:
         """Fit the lines that count; with too few the wavelengths stay as they are, and it is said.
@@ -246,7 +303,7 @@ class WavelengthExplorer(pn.viewable.Viewer):
         what is fitted.
         """
         try:
-            solution = self.choices.solve(self._model, self.head.order)
+            solution = self.choices.solve(self._model, self.head.order, self._scatter)
         except NoWavelengthSolution as error:
             self._tell(str(error), trouble=True)
         else:
@@ -278,17 +335,16 @@ class WavelengthExplorer(pn.viewable.Viewer):
 
     # Parts
 
-    def _make_parts(self, lamps: list[str]) -> None:
-        info = self._info
+    def _make_parts(self, lights: Sequence[ArcLight], lamps: list[str]) -> None:
         self.head = ArcHead(
-            file_name=info.file_name,
-            setup=f"{info.grating} at {info.grating_angle:g}° / camera {info.camera_angle:g}°",
+            **words.heading(lights),
             lamps=lamps,
             can_save=self._save is not None,
-            template=_told(self.likeness),
+            template=words.likeness_told(self.likeness),
             sizing_mode="stretch_width",
         )
-        self.panel = LinePanel(width=232, sizing_mode="stretch_height")
+        states = [[state, looks[5], looks[4]] for state, looks in STATES.items()]
+        self.panel = LinePanel(width=276, sizing_mode="stretch_height", states=states)
         self.figures = ArcFigures(self.column, self.flux, self._clicked)
         if self._template is not None:
             columns = self.likeness.columns_of(self._template.column)
@@ -297,7 +353,9 @@ class WavelengthExplorer(pn.viewable.Viewer):
     def _assemble(self) -> pn.Column:
         figures = pn.Column(
             pn.pane.Bokeh(self.figures.upper, sizing_mode="stretch_both", margin=0),
-            pn.pane.Bokeh(self.figures.lower, sizing_mode="stretch_width", height=190, margin=0),
+            pn.pane.Bokeh(
+                self.figures.lower, sizing_mode="stretch_width", height=LOWER_HEIGHT, margin=0
+            ),
             sizing_mode="stretch_both",
             margin=0,
         )
@@ -319,30 +377,41 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self.head.param.watch(self._lamps_changed, "lamps")
         self.head.param.watch(self._acted, "act")
         self.panel.param.watch(self._acted, "act")
+        self.panel.param.watch(lambda *_: self._show_lines(), "hidden")
 
     def _order_changed(self, event: param.parameterized.Event) -> None:
         if self.solution.columns and event.new != self.solution.order:
+            self._past.append((self.choices, self.solution))
             self._refit()
 
     def _lamps_changed(self, event: param.parameterized.Event) -> None:
-        if self.solution.columns:
-            self._refit()
-        else:
-            self._propose()
-            self._show()
+        self.solution = replace(self.solution, lamps=tuple(event.new))
+        self.choices = self.choices.unproposed()
+        self._propose()
+        self._show()
 
     def _acted(self, event: param.parameterized.Event) -> None:
         what = event.new.rsplit(":", 1)[0]
         deeds = {
-            "a": self.accept, "r": self.reject, "u": self.undo, "save": self.save,
-            "solve": self.solve_again, "ArrowLeft": lambda: self._step(-1),
-            "ArrowRight": lambda: self._step(1), "z": self._close_up, "0": self.figures.whole,
-            "l": self._switch_scale, "t": self._switch_library,
+            "a": self.accept, "r": self.reject, "d": self.reject, "u": self.undo,
+            "save": self.save, "l": self.solve_again, "f": self._fit_again,
+            "ArrowLeft": lambda: self._step(-1), "ArrowRight": lambda: self._step(1),
+            "z": self._close_up, "0": self.figures.whole,
+            "s": self._switch_scale, "t": self._switch_library, "m": self._ask_wavelength,
         }  # fmt: skip
         if what in deeds:
             deeds[what]()
         elif what.isdigit():
             self.identify(int(what))
+        elif what.startswith("line "):
+            self.select(int(what.removeprefix("line ")))
+            self.figures.keep_in_view(float(self.arc.center[self.selected]))
+        elif what.startswith("name "):
+            self.name_as(what.removeprefix("name "))
+
+    def _ask_wavelength(self) -> None:
+        if self.selected is not None:
+            self.panel.asked += 1
 
     def _clicked(self, center: float | None, twice: bool) -> None:
         if center is None:
@@ -354,9 +423,12 @@ class WavelengthExplorer(pn.viewable.Viewer):
             (self.reject if self.choices.used[nearest] else self.accept)()
 
     def _step(self, step: int) -> None:
-        if len(self.arc):
-            start = -1 if self.selected is None else self.selected
-            self.select(int(np.clip(start + step, 0, len(self.arc) - 1)))
+        """To the next line that is shown, or the one before."""
+        shown = [n for n in range(len(self.arc)) if self.state_of(n) not in self.panel.hidden]
+        start = -1 if self.selected is None else self.selected
+        ahead = [n for n in shown if (n - start) * step > 0]
+        if ahead:
+            self.select(min(ahead) if step > 0 else max(ahead))
             self.figures.keep_in_view(float(self.arc.center[self.selected]))
 
     def _close_up(self) -> None:
@@ -378,64 +450,31 @@ class WavelengthExplorer(pn.viewable.Viewer):
     def _show(self) -> None:
         """Everything that a fit changes; the light of the arc stays in the page."""
         self._show_lines()
-        self._show_figures()
+        self.head.figures = words.figures(self.solution, len(self.arc))
         self._show_line()
         self.head.can_undo = bool(self._past)
+        self.head.unsaved = bool(self._past) and self.solution is not self._saved
 
     def _show_lines(self) -> None:
         states = [self.state_of(index) for index in range(len(self.arc))]
-        self.figures.show_lines(self.arc, self.choices, states, self.solution, self.theme)
-
-    def _show_figures(self) -> None:
-        solution = self.solution
-        pixels = solution.held_out / abs(solution.dispersion)
-        self.head.figures = {
-            "lines": f"{len(solution.columns)} of {len(self.arc)}",
-            "rms": f"{solution.rms:.3f} Å" if np.isfinite(solution.rms) else "–",
-            "held_out": f"{solution.held_out:.3f} Å = {pixels:.2f} px"
-            if np.isfinite(pixels)
-            else "–",
-            "status": "" if solution.status == "calibrated" else solution.status,
-        }
+        self.figures.show_lines(
+            self.arc, self.choices, states, self.solution, self.theme, self.panel.hidden
+        )
+        self.panel.param.update(
+            rows=words.rows(self.arc, self.choices, self.solution, states),
+            lamps=words.lamps_told(self.head.lamps),
+            species=words.species_told(self.choices),
+        )
 
     def _show_line(self) -> None:
         index = self.selected
         self.figures.select(None if index is None else float(self.arc.center[index]))
         if index is None:
-            self.panel.param.update(line={}, offers=[])
+            self.panel.param.update(line={}, offers=[], selected=-1)
             return
-        named = bool(np.isfinite(self.choices.wavelength[index]))
-        self.panel.param.update(line=self._line_of(index, named), offers=self._offered(index))
-
-    def _line_of(self, index: int, named: bool) -> dict[str, object]:
-        arc, state = self.arc, self.state_of(index)
-        fitted = float(self.solution.wavelength_at(arc.center[index]))
-        facts = [
-            ["column", f"{arc.center[index]:.2f} ± {arc.error[index]:.2f}"],
-            ["by the fit", f"{fitted:.3f} Å"],
-            ["height", f"{arc.height[index]:.0f}"],
-        ]
-        title = f"{fitted:.1f} Å"
-        if named:
-            line = float(self.choices.wavelength[index])
-            title = f"{line:.2f} Å {self.choices.ion[index]}"
-            apart = (line - fitted) / abs(self.solution.dispersion)
-            facts.append(["residual", f"{line - fitted:+.3f} Å = {apart:+.2f} px"])
-        if not arc.usable[index]:
-            facts.append(["centre", "not to be trusted"])
-        said = STATES[state][4]
-        return {"title": title, "state": state, "said": said, "facts": facts, "named": named}
-
-    def _offered(self, index: int) -> list[list[object]]:
-        mine = self.choices.wavelength[index]
-        return [
-            [
-                f"{line.wavelength:.2f} {line.ion}{' ●' if line.n_seen else ''}",
-                f"{line.apart:+.2f}",
-                bool(np.isfinite(mine) and abs(mine - line.wavelength) < 0.005),
-            ]
-            for line in self._offers()
-        ]
+        told = words.line_told(index, self.arc, self.choices, self.solution, self.state_of(index))
+        offers = words.offers_told(self._offers(), float(self.choices.wavelength[index]))
+        self.panel.param.update(line=told, offers=offers, selected=index)
 
     def _tell(self, text: str, *, trouble: bool) -> None:
         self.head.param.update(message=text, trouble=trouble)
@@ -444,32 +483,6 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self.head.theme = self.theme
         self.figures.colour(self.theme)
         self._show_lines()
-
-
-def _told(likeness: Likeness | None) -> str:
-    if likeness is None:
-        return ""
-    return (
-        f"{likeness.name}: correlation {likeness.correlation:.2f}, shifted by "
-        f"{likeness.shift:+.1f} pixels"
-    )
-
-
-def _arcs_of(
-    archive: ReadableArchive, row: FileRow, table: QTable
-) -> tuple[list[ArcLight], DispersionSettings, Sequence[Template]]:
-    """Light of the arcs of a spectrum, and what they are solved with."""
-    if row.kind in ARC_KINDS:
-        light = light_of_product(table)
-        return [light], DispersionSettings(), lamps.read_library(lamps.library_folder(), light.info)
-    from ..rework import trace_in
-    from .reduced_frame import ReducedFrame
-
-    frame = ReducedFrame.from_archive(archive, row.id)
-    if not frame.arcs:
-        raise Refused(f"{row.file_name} must have an arc for its lines to be seen; it has none.")
-    (lights,) = light_along(frame.arcs, [trace_in(table.meta["header"])])
-    return lights, frame.settings, frame.templates
 
 
 BODY_CSS = ":host { min-height: 0; } .bk-panel-models-esm-ReactiveESM { min-height: 0; }"

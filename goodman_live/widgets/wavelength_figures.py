@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from bokeh.models import (
@@ -12,6 +12,7 @@ from bokeh.models import (
     CustomJS,
     CustomJSTicker,
     CustomJSTickFormatter,
+    GlyphRenderer,
     LinearAxis,
     LinearScale,
     LogScale,
@@ -24,19 +25,22 @@ from bokeh.plotting import figure
 from numpy.polynomial import chebyshev
 
 from ..blocks.arc import ArcLines
+from ..blocks.dispersion import WavelengthSolution
 from ..blocks.line_choice import LineChoices
-from ..blocks.wavelength import WavelengthSolution
 from .line_marks import LineMarks, Mark
 from .platform import guarded
 from .theme import PALETTES, style_figure
 
-STATES = {  # state -> colour of the palette, marker, its size and opacity, what is said of a line
-    "used": ("accent", "inverted_triangle", 8, 0.9, "in the fit"),
-    "rejected": ("bad", "x", 8, 0.9, "rejected"),
-    "proposed": ("warn", "diamond", 5, 0.6, "a proposal, not in the fit"),
-    "unnamed": ("dim", "circle", 3, 0.6, "no name"),
+STATES = {  # state -> colour of the palette, marker, its size and opacity, name, the marker's sign
+    "used": ("accent", "inverted_triangle", 8, 0.9, "in the fit", "▼"),
+    "rejected": ("bad", "x", 9, 1.0, "rejected", "✕"),
+    "proposed": ("warn", "diamond", 6, 0.55, "proposed", "◆"),
+    "unnamed": ("dim", "circle", 4, 0.6, "no name", "●"),
 }
+LIMIT = 3.0  # beyond so many times the held-out rms a line is doubtful
+RING = 19  # size of what is drawn around the selected line
 _MARKED = ("x", "y", "colour", "marker", "size", "alpha")
+LOWER_HEIGHT = 220  # of the residuals [px]
 CLOSE_UP = 60.0  # half width of a close view of a line [detector columns]
 REACH = 0.02  # how far from a line a click may be [part of the view]
 
@@ -67,9 +71,12 @@ class ArcFigures:
         self._other = ColumnDataSource({"x": [], "y": []})
         self._tops = ColumnDataSource({name: [] for name in _MARKED})
         self._residuals = ColumnDataSource({name: [] for name in (*_MARKED, "low", "high")})
+        self._rings = [ColumnDataSource({"x": [], "y": []}) for _ in range(2)]
+        self._selected: float | None = None
         self._tapped = ColumnDataSource({"x": [], "y": [], "twice": []})
         ends = float(column[0]), float(column[-1])
         self._columns = Range1d(*ends, reset_start=ends[0], reset_end=ends[1])
+        self._ring_glyphs: list[GlyphRenderer] = []
         self.upper = self._arc_figure()
         self.lower = self._residual_figure()
         self._names = LineMarks(self.upper, n_rows=4, lines=False)
@@ -103,10 +110,12 @@ class ArcFigures:
         self._library_line = fig.line(
             "x", "y", source=self._other, line_width=1.1, line_alpha=0.8, visible=False
         )
+        self._library_line.level = "underlay"
         fig.scatter(
             "x", "y", source=self._tops, marker="marker", size="size", color="colour",
             alpha="alpha",
         )  # fmt: skip
+        self._ring(fig, 0)
         self._here = Span(dimension="height", line_dash="4 3", line_alpha=0.9, visible=False)
         fig.add_layout(self._here)
         self._ticker = CustomJSTicker(major_code=TICKS)
@@ -121,11 +130,15 @@ class ArcFigures:
         return fig
 
     def _residual_figure(self) -> figure:
-        fig = self._plain_figure("residuals", sizing_mode="stretch_width", height=190)
+        fig = self._plain_figure("residuals", sizing_mode="stretch_width", height=LOWER_HEIGHT)
         self._held = BoxAnnotation(fill_alpha=0.18, line_color=None)
         self._zero = Span(location=0, dimension="width", line_width=1)
         self._there = Span(dimension="height", line_dash="4 3", line_alpha=0.9, visible=False)
-        for one in (self._held, self._zero, self._there):
+        self._limits = [
+            Span(location=0, dimension="width", line_width=1, line_dash="6 4", visible=False)
+            for _ in range(2)
+        ]
+        for one in (self._held, *self._limits, self._zero, self._there):
             fig.add_layout(one)
         fig.segment(
             "x", "low", "x", "high", source=self._residuals, color="colour", line_width=1.2,
@@ -135,9 +148,19 @@ class ArcFigures:
             "x", "y", source=self._residuals, marker="marker", size="size", color="colour",
             alpha="alpha",
         )  # fmt: skip
+        self._ring(fig, 1)
         fig.xaxis[0].axis_label = "Detector column [unbinned pixel]"
         fig.yaxis[0].axis_label = "Laboratory − fit [Å]"
         return fig
+
+    def _ring(self, fig: figure, number: int) -> None:
+        """A ring around the selected line."""
+        self._ring_glyphs.append(
+            fig.scatter(
+                "x", "y", source=self._rings[number], marker="circle", size=RING,
+                fill_color=None, line_width=2.5,
+            )
+        )  # fmt: skip
 
     # Clicks
 
@@ -219,8 +242,12 @@ class ArcFigures:
         states: Sequence[str],
         solution: WavelengthSolution,
         theme: str,
+        hidden: Collection[str] = (),
     ) -> None:
-        """Markers of the lines in their states, their names, residuals, and the wavelength axis."""
+        """Markers of the lines in their states, their names, residuals, and the wavelength axis.
+
+        Lines of the states `hidden` have neither marker nor residual.
+        """
         if not len(self._arc.data["x"]):
             self.show_light()
         colours = PALETTES[theme]
@@ -233,9 +260,11 @@ class ArcFigures:
         }
         height = np.interp(arc.center, self.column, self.flux)
         raised = 1.35 * np.maximum(height, self._floor()) if self.log else 1.02 * height
-        shown = {name: values.tolist() for name, values in looks.items()}
-        self._tops.data = {"x": arc.center, "y": raised, **shown}
-        self._show_residuals(arc, choices, solution, looks)
+        seen = np.array([state not in hidden for state in states], dtype=bool)
+        shown = {name: values[seen].tolist() for name, values in looks.items()}
+        self._tops.data = {"x": arc.center[seen], "y": raised[seen], **shown}
+        self._show_residuals(arc, choices, solution, looks, seen)
+        self._show_rings()
         self._names.show(
             [
                 Mark(
@@ -258,13 +287,15 @@ class ArcFigures:
         choices: LineChoices,
         solution: WavelengthSolution,
         looks: dict[str, np.ndarray],
+        seen: np.ndarray,
     ) -> None:
         residual = choices.residuals(solution)
-        named = np.isfinite(residual)
+        named = np.isfinite(residual) & seen
         used = np.abs(residual[choices.used])
         held = solution.held_out if np.isfinite(solution.held_out) else 0.0
         half = max(float(np.max(used, initial=0.0)) * 1.2, 4 * held, 0.2)
-        error = np.where(choices.used, arc.error * abs(solution.dispersion), 0.0)
+        own = np.hypot(arc.error * abs(solution.dispersion), choices.blend)
+        error = np.where(choices.used, own, 0.0)
         shown = np.clip(residual, -0.96 * half, 0.96 * half)[named]
         self._residuals.data = {
             "x": arc.center[named],
@@ -275,13 +306,23 @@ class ArcFigures:
         }
         self.lower.y_range.update(start=-half, end=half, reset_start=-half, reset_end=half)
         self._held.update(bottom=-held, top=held)
+        for edge, side in zip(self._limits, (-1, 1), strict=True):
+            edge.update(location=side * LIMIT * held, visible=held > 0)
 
     def select(self, center: float | None) -> None:
         """Mark the line that is looked at."""
+        self._selected = center
+        self._show_rings()
         for span in (self._here, self._there):
             span.visible = center is not None
             if center is not None:
                 span.location = center
+
+    def _show_rings(self) -> None:
+        for ring, source in zip(self._rings, (self._tops, self._residuals), strict=True):
+            columns = np.asarray(source.data["x"], dtype=float)
+            here = np.flatnonzero(columns == self._selected)
+            ring.data = {name: [float(source.data[name][i]) for i in here] for name in ("x", "y")}
 
     def colour(self, theme: str) -> None:
         """Wear the colours of a theme; the lines follow with `show_lines`."""
@@ -290,8 +331,12 @@ class ArcFigures:
             style_figure(fig, theme)
         self._light.glyph.line_color = colours["flux"]
         self._library_line.glyph.line_color = colours["sky"]
-        self._here.line_color = self._there.line_color = colours["warn"]
+        self._here.line_color = self._there.line_color = colours["text"]
+        for ring in self._ring_glyphs:
+            ring.glyph.line_color = colours["text"]
         self._zero.line_color = colours["dim"]
+        for edge in self._limits:
+            edge.line_color = colours["band"]
         self._held.fill_color = colours["band"]
 
 

@@ -198,6 +198,74 @@ def test_too_few_pixels_make_no_background_and_say_so():
     assert (fit.coefficients == 0).all()
 
 
+def sky_of(table):
+    return float(np.median(table["sky"].value))
+
+
+def zones_of(table):
+    """The background zones as distances from the trace [rows], inner edge first."""
+    limits = [
+        list(map(float, table.meta["header"][k].split(":"))) for k in ("GSP_BKG1", "GSP_BKG2")
+    ]
+    middle = trace_along().coefficients[0]
+    (far, near), (first, last) = ((np.array(pair) - middle) / 2 for pair in limits)
+    return (-near, -far), (first, last)
+
+
+def test_each_background_zone_lies_where_its_own_settings_put_it():
+    ccd = electron_frame(star(SHAPE, 40.0, FWHM, 3000.0) + 20.0)
+    same = ExtractionSettings(background_distance=3.0, background_width=2.0)
+    (below, above) = zones_of(extract_target(ccd, trace_along(), (), same))
+    assert below == pytest.approx(above, abs=0.01)
+    assert below == pytest.approx((3 * FWHM, 5 * FWHM), abs=0.01)
+    own = ExtractionSettings(
+        background_distance=3.0,
+        background_width=2.0,
+        background_distance_above=4.5,
+        background_width_above=3.0,
+    )
+    (below, above) = zones_of(extract_target(ccd, trace_along(), (), own))
+    assert below == pytest.approx((3 * FWHM, 5 * FWHM), abs=0.01)
+    assert above == pytest.approx((4.5 * FWHM, 7.5 * FWHM), abs=0.01)
+
+
+def test_only_the_light_within_the_two_zones_makes_the_background():
+    """A step of the sky far above the object counts only where the upper zone reaches it."""
+    settings = {"background_distance": 3.0, "background_width": 2.0, "background_order": 0}
+    light = star(SHAPE, 40.0, FWHM, 3000.0) + 20.0
+    light[64:] += 200.0  # six widths above
+    ccd = electron_frame(light)
+    near = extract_target(ccd, trace_along(), (), ExtractionSettings(**settings))
+    reaching = ExtractionSettings(**settings, background_distance_above=6.0)
+    far = extract_target(ccd, trace_along(), (), reaching)
+    kept_out = ExtractionSettings(
+        **settings | {"background_width": 4.0}, background_width_above=2.5
+    )
+    out = extract_target(ccd, trace_along(), (), kept_out)
+    width = 2.5 * FWHM
+    assert sky_of(near) == pytest.approx(20 * width, rel=0.02)
+    assert sky_of(far) > 3 * sky_of(near)
+    assert sky_of(out) == pytest.approx(20 * width, rel=0.02)
+
+
+def test_unlike_zones_leave_the_flux_on_a_sloping_sky_unbiased_and_its_error_honest():
+    rows = np.arange(SHAPE[0])[:, None] - 40.0
+    light = star(SHAPE, 40.0, FWHM, 3000.0) + 60.0 + 1.2 * rows
+    settings = ExtractionSettings(
+        extraction_width=4.0,
+        background_distance=3.0,
+        background_width=2.0,
+        background_distance_above=5.0,
+        background_width_above=3.5,
+    )
+    pulls = []
+    for seed in range(6):
+        table = extract_target(electron_frame(light, seed=seed), trace_along(), (), settings)
+        pulls.append((table["flux"].value - 3000.0) / table["uncertainty"].value)
+    assert abs(np.mean(pulls)) < 0.1
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.06)
+
+
 @pytest.mark.parametrize("row", [8.0, 71.0])
 def test_with_one_zone_missing_the_other_gives_a_constant(row):
     light = star(SHAPE, row, FWHM, 3000.0) + 20.0

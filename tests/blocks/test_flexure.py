@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from goodman_live.blocks.dispersion import WavelengthSolution
 from goodman_live.blocks.flexure import DatedSolution, interpolate_solutions, measure_drift
-from goodman_live.blocks.wavelength import WavelengthSolution
 
 NOON = datetime(2026, 3, 16, 3, tzinfo=UTC)
 COLUMNS = tuple(np.linspace(300.0, 3900.0, 20))

@@ -143,6 +143,99 @@ def test_a_range_that_is_too_small_is_refused_with_advice(low, high, why):
         fit_line(WAVELENGTH, flux, error, low=low, high=high)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_flank_of_a_line_is_not_taken_for_another_line(seed):
+    flux, error = noisy(seed)
+    with pytest.raises(NoLineFound, match=r"shoulder|stand out"):
+        fit_line(WAVELENGTH, flux, error, low=5003.0, high=5009.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_spike_of_one_pixel_is_no_line(seed):
+    flux, error = noisy(seed, flux=0.0)
+    flux[60] += 2000.0
+    with pytest.raises(NoLineFound, match="spike at 5000"):
+        fit_line(WAVELENGTH, flux, error)
+
+
+# Broad troughs, as in supernovae
+
+BROAD = 3600 + 0.84 * np.arange(1700)
+TROUGHS = {4345.0: (-900.0, 75.0), 4458.0: (-800.0, 50.0)}  # centre: depth, FWHM
+BUMP = 4415.0, 250.0, 40.0
+
+
+def supernova(seed):
+    """Electrons of 45 a pixel signal to noise: two troughs with a bump between them."""
+    slope = 2900.0 - 1.2 * (BROAD - 4400)
+    for centre, (height, fwhm) in [*TROUGHS.items(), (BUMP[0], BUMP[1:])]:
+        slope = slope + height * np.exp(-0.5 * ((BROAD - centre) / (fwhm / FWHM)) ** 2)
+    error = np.sqrt(np.clip(slope, 100, None) + 200)
+    return slope + np.random.default_rng(seed).normal(0, error), error
+
+
+@pytest.mark.parametrize(
+    ("centre", "low", "high", "allowed"),
+    [
+        (4345.0, 4285, 4405, 3.0),  # from shoulder to shoulder: nothing beside the trough
+        (4345.0, 4245, 4440, 6.0),  # with the bump beside it
+        (4458.0, 4420, 4500, 3.0),
+        (4458.0, 4408, 4560, 3.0),
+    ],
+)
+def test_a_broad_trough_is_measured_although_a_bump_stands_beside_it(centre, low, high, allowed):
+    fits = [fit_line(BROAD, *supernova(seed), low=low, high=high) for seed in range(12)]
+    centres = np.array([fit.center for fit in fits])
+    assert (np.array([fit.flux for fit in fits]) < 0).all()
+    assert abs(centres.mean() - centre) < allowed
+    errors = np.array([fit.center_error for fit in fits])
+    assert np.std(centres) / np.median(errors) < 1.6  # 12 of them know it to 21 %
+
+
+def test_a_line_that_fills_the_range_is_measured_against_the_line_between_the_ends():
+    """Truth by hand: light on the chord between the ends, so its scatter is what is claimed."""
+    inside = (BROAD > 4285) & (BROAD < 4405)
+    x = BROAD[inside]
+    sigma = 38.0 / FWHM
+    chord = 2500.0 + 3.0 * (x - 4345)
+    truth = chord - 600 * np.exp(-0.5 * ((x - 4343.0) / sigma) ** 2)
+    pulls, bridged = [], 0
+    for seed in range(40):
+        error = np.full(len(x), 50.0)
+        fit = fit_line(x, truth + np.random.default_rng(seed).normal(0, error), error)
+        bridged += fit.between_ends
+        pulls.append((fit.center - 4343.0) / fit.center_error)
+    assert np.std(pulls) == pytest.approx(1, abs=0.33) and abs(np.mean(pulls)) < 0.5
+    assert bridged < 4  # here there is a continuum: it is fitted
+    narrow = (x > 4318) & (x < 4368)
+    fit = fit_line(x[narrow], truth[narrow], np.full(narrow.sum(), 50.0))
+    assert fit.between_ends and fit.flux < 0
+    level = fit.continuum + fit.slope * (np.array([fit.low, fit.high]) - fit.center)
+    np.testing.assert_allclose(level, truth[narrow][[0, -1]] / 0.84, rtol=0.02)
+    assert fit.center == pytest.approx(4343.0, abs=1.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3700, 3900), (4700, 4760), (4800, 5000)])
+def test_a_slope_without_a_line_is_refused_with_what_to_do(low, high):
+    refused = 0
+    for seed in range(8):
+        try:
+            fit_line(BROAD, *supernova(seed), low=low, high=high)
+        except NoLineFound as why:
+            assert "Select" in str(why)
+            refused += 1
+    assert refused >= 5  # noise alone is a line of three sigma now and then
+
+
+def test_where_the_light_is_not_a_gaussian_the_errors_are_wider():
+    flux, error = noisy(7)
+    fit = fit_line(WAVELENGTH, flux, error)
+    square = light(**TRUTH | {"flux": 0.0}) + 1500.0 * (np.abs(WAVELENGTH - 5003) < 4)
+    wrong = fit_line(WAVELENGTH, square + flux - light(**TRUTH), error)
+    assert wrong.reduced_chi_square > 3
+    assert wrong.flux_error > 1.5 * fit.flux_error
+
+
 # Running means
 
 

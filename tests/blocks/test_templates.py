@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from goodman_live.blocks.arc import ArcLines, find_arc_lines
+from goodman_live.blocks.dispersion import WavelengthSolution, first_guess
 from goodman_live.blocks.templates import (
     DOMAIN,
     Template,
@@ -17,7 +18,6 @@ from goodman_live.blocks.templates import (
     solution_of,
     solve_with_template,
 )
-from goodman_live.blocks.wavelength import WavelengthSolution, first_guess
 from goodman_live.io import info_of
 from goodman_live.lines import lines_of
 from goodman_live.simulate import SetUp, simulate_arc

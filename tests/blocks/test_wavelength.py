@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,14 @@ import pytest
 from astropy.io import fits
 
 from goodman_live.blocks.arc import ArcLines, find_arc_lines
-from goodman_live.blocks.wavelength import (
+from goodman_live.blocks.dispersion import (
     Spectrograph,
-    WavelengthSettings,
     WavelengthSolution,
     first_guess,
     provisional_solution,
     record_solution,
-    solve_wavelength,
 )
+from goodman_live.blocks.wavelength import WavelengthSettings, solve_wavelength
 from goodman_live.errors import NoWavelengthSolution
 from goodman_live.lines import lines_of
 
@@ -306,6 +306,7 @@ def test_the_library_of_real_arcs_is_solved_and_none_wrongly():
     if not arcs:
         pytest.skip("the package goodman-pipeline with its library of arcs is not installed")
     wrong, refused = [], []
+    ions: dict[str, Counter] = defaultdict(Counter)
     for path in arcs:
         column, flux, guess, lamps, place, wavelength = shipped(path)
         arc = find_arc_lines(column, flux)  # sums of rows: no level tells saturation
@@ -314,12 +315,19 @@ def test_the_library_of_real_arcs_is_solved_and_none_wrongly():
         except NoWavelengthSolution:
             refused.append(path.name)
             continue
+        ions["".join(lamps)].update(solution.ions)
         # The pairs were identified by hand and are no better than a pixel or two.
         left = (wavelength - solution.wavelength_at(place)) / solution.dispersion
         if abs(np.median(left)) > 2:
             wrong.append((path.name, float(np.median(left))))
     assert not wrong
     assert not refused
+    for lamp in ("Fe", "Cu"):  # as `lines.LAMP_LIGHT` tells people
+        argon = ions[lamp]["Ar I"] + ions[lamp]["Ar II"]
+        assert 0.85 < argon / ions[lamp].total() < 0.97
+        assert ions[lamp]["Cu I"] < 0.01 * ions[lamp].total()
+        assert ions[lamp]["Fe I"] > 20 and ions[lamp]["He I"] and ions[lamp]["Cr I"]
+    assert set(ions["Ne"]) == {"Ne I"} and set(ions["HgAr"]) == {"Hg I", "Ar I"}
 
 
 @pytest.mark.parametrize(("binning", "part"), [(1, (0.0, 0.75)), (2, (0.25, 1.0))])

@@ -9,10 +9,9 @@ import pytest
 from astropy.io import fits
 
 from goodman_live import io
-from goodman_live.blocks.wavelength import WavelengthSolution
+from goodman_live.blocks.dispersion import WavelengthSolution
+from goodman_live.blocks.sky_light import ABSORPTION, EMISSION
 from goodman_live.blocks.zeropoint import (
-    ABSORPTION,
-    EMISSION,
     ZeroPointSettings,
     correct_zero_point,
     measure_zero_point,

@@ -31,14 +31,14 @@ def fill_archive(
     """Write all of it into an archive, as the engine does; the frame comes after its arc."""
     archive = Archive(folder)
     raw_arc, arc = arcs
-    row = _add(archive, raw_arc, arc, {"task": "arc"})
+    row = add_reduced(archive, raw_arc, arc, {"task": "arc"})
     made = f"{row.night}/REDUCED/{arc.image_name}"
     plan = {"task": "spectrum", "arcs": [made], "settings": SETTINGS.changed()}
-    _add(archive, raw, products, plan)
+    add_reduced(archive, raw, products, plan)
     return archive
 
 
-def _add(archive: Archive, raw: CCDData, products: Products, plan: dict) -> FileRow:
+def add_reduced(archive: Archive, raw: CCDData, products: Products, plan: dict) -> FileRow:
     """A raw frame and its products."""
     came = archive.root / raw.header["FILENAME"]
     write_raw(raw, came)
