@@ -12,12 +12,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed-
 SHELL := /bin/bash
 
-.PHONY: demo test accuracy soak lint env chromium postgresql bubblewrap clean
+.PHONY: demo test accuracy soak lint env chromium postgresql bubblewrap sudo clean
 
 demo: $(STAMP)hub $(STAMP)proxy bubblewrap
 	$(BIN)/goodman-live demo $(DEMO)
 
-test: $(STAMP)test $(STAMP)arcs $(STAMP)proxy chromium postgresql bubblewrap lint
+test: $(STAMP)test $(STAMP)arcs $(STAMP)proxy chromium postgresql bubblewrap sudo lint
 	$(BIN)/python -m pytest $(TESTS)
 
 accuracy: $(STAMP)accuracy $(STAMP)arcs
@@ -77,6 +77,15 @@ postgresql:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
 	  else \
 	    echo "No PostgreSQL: its tests will be skipped. To run them: apt-get install postgresql"; \
+	  fi; }
+
+# As root the tests try notebooks as accounts of their own, by sudo, in a namespace with a copy of /etc.
+sudo:
+	@command -v sudo >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq sudo procps >/dev/null; \
+	  else \
+	    echo "No sudo: its tests will be skipped. To run them, as root: apt-get install sudo"; \
 	  fi; }
 
 clean:

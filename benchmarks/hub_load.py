@@ -180,6 +180,48 @@ def memory_below(pid: int) -> float:
     return round(total)
 
 
+ROLES = {  # what a process is, by its command
+    "notebooks": r"singleuser|goodman_hub_notebook",
+    "proxy": r"configurable-http-proxy",
+    "hub": r"-m jupyterhub",
+    "api": r"goodman_live\.hub\.api",
+    "dashboards": r"goodman_live\.dashboard",
+    "kernels": r"ipykernel_launcher",
+    "browser": r"chromium|playwright",
+    "benchmark": r"benchmarks\.hub_load",
+}
+
+
+def seconds_of(pid: int) -> dict[int, tuple[str, float]]:
+    """Role and processor time [s] of a process and of all that descend from it, the dead too."""
+    tick = os.sysconf("SC_CLK_TCK")
+    found: dict[int, tuple[str, float]] = {}
+    waiting = [(pid, "")]
+    while waiting:
+        number, above = waiting.pop()
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            role = next((r for r, mark in ROLES.items() if re.search(mark, command)), "engine")
+            role = above if above == "notebooks" else role
+            spent = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            found[number] = role, sum(map(int, spent[11:15])) / tick
+            for task in Path(f"/proc/{number}/task").iterdir():
+                below = map(int, (task / "children").read_text().split())
+                waiting += [(each, role) for each in below]
+    return found
+
+
+def spent_between(
+    before: dict[int, tuple[str, float]], after: dict[int, tuple[str, float]]
+) -> dict[str, float]:
+    """Processor time [s] of each role."""
+    totals: dict[str, float] = {}
+    for number, (role, seconds) in after.items():
+        earlier = before.get(number, ("", 0.0))[1]
+        totals[role] = totals.get(role, 0.0) + seconds - earlier
+    return {role: round(seconds, 2) for role, seconds in sorted(totals.items())}
+
+
 class Loads:
     """The live page, loaded anew now and then while the night is replayed."""
 
@@ -239,10 +281,13 @@ def measured(browser, people: list[Person], pid: int, folder: Path, options) -> 
     memory["viewers_and_notebooks"] = memory_below(pid)
     loads = Loads(page.context, url, options.loads)
     page.wait_for_timeout = loads.wait_for_timeout
+    before = seconds_of(os.getpid())
     result = watched(page, clients, folder, options, science)
+    spent = spent_between(before, seconds_of(os.getpid()))
     memory["at_the_end"] = memory_below(pid)
     clients.close()
-    return result | {"paint": summary(loads.seconds), "memory_mb": memory}
+    paint = summary(loads.seconds)
+    return result | {"paint": paint, "processor_seconds": spent, "memory_mb": memory}
 
 
 def signed_in_page(browser, person: Person, url: str):

@@ -53,6 +53,7 @@ TABLE: dict[str, frozenset[Role]] = {
     "comment calibration": _SIGNED_IN,
     "add file": _STAFF,
     "assign file": _STAFF,
+    "dismiss file": _STAFF,
     "edit comment": _OWNER,
     "delete comment": _STAFF | _OWNER,
     "see proposal": _MEMBERS,

@@ -64,12 +64,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Why:
-    """Which calibrations a frame gets, and why not others; `made_of` is what its header tells."""
+    """Which calibrations a frame gets, and why not others.
+
+    `made_of` is what the file's header tells: of a master its frames too. `made_of_ids` are the
+    numbers of these, 0 of what is not here (any more).
+    """
 
     file_id: int
     file_name: str
     made_of: tuple[str, ...]
     choices: tuple[Choice, ...]
+    made_of_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from typing import Any
 
 from . import io, work
 from .calibrations import SolvedArc
-from .catalog import CALIBRATED, MASTER, Archive, FileRow
+from .catalog import CALIBRATED, MASTER, UNREADABLE, Archive, FileRow
+from .catalog.entries import PART_OF
 from .catalog.rows import base_name
 from .errors import FrameError, GoodmanError
 from .findings import OWN_VERSION, Findings, may_lend, nights_about
@@ -43,7 +44,7 @@ from .plans import Frame, Group, Step, chosen_in
 from .pool import ClusterAway, ClusterPool, WorkerLost, WorkerPool
 from .queue_state import QueueState, Running, Told, now_iso
 from .recipes import ReductionSettings
-from .recovery import clear_up, index_forgotten, only_one, remove_orphans
+from .recovery import clear_up, forget_gone, index_forgotten, only_one, remove_orphans
 from .watch import STALLED_SECONDS, Arrival, Stop, look_at, watch_folder
 
 __all__ = ["Engine", "Finished", "archive_raw"]
@@ -184,9 +185,9 @@ class Engine:
                 raise FrameError(f"{path.name} is incomplete. Copy it again.")
             info = io.read_info(path)
         except FrameError as error:
-            yield self._refuse(path, str(error))
+            yield from self._refuse(path, str(error))
         except OSError as error:
-            yield self._refuse(path, f"{path.name} cannot be read: {error.strerror}.")
+            yield from self._refuse(path, f"{path.name} cannot be read: {error.strerror}.")
         else:
             yield from self._take(self.archive.add_raw(path, info), path, info, "")
 
@@ -212,6 +213,7 @@ class Engine:
         self._is_live, self._thread = True, threading.get_ident()
         with only_one(self.archive.root) as moment, self._telling():
             clear_up(self.archive, moment)
+            forget_gone(self.archive)
             yield from self._live(incoming, stop, force_polling)
 
     @contextlib.contextmanager
@@ -359,12 +361,15 @@ class Engine:
                 return suffix
         raise GoodmanError(f"There are too many frames of the name {row.file_name}.")
 
-    def _refuse(self, path: Path, message: str) -> Finished:
+    def _refuse(self, path: Path, message: str) -> Iterator[Finished]:
+        """Index a file that is no frame; whoever is live hears of it once, not at every start."""
         row = self.archive.find(path)
-        if row is None or row.message != message:
+        is_news = row is None or (row.kind, row.message) != (UNREADABLE, message)
+        if is_news:
             self.archive.add_unreadable(path, message)
             _log.warning(message)
-        return Finished(path.name, "unknown", "failed", message)
+        if is_news or not self._is_live:
+            yield Finished(path.name, UNREADABLE, "failed", message)
 
     # People
 
@@ -499,7 +504,7 @@ class Engine:
                 self._refused.add(received.arrival.path)
             if received.is_full:
                 self._pause.begin(received.message)
-            yield self._refuse(received.arrival.path, received.message)
+            yield from self._refuse(received.arrival.path, received.message)
             return
         if self._refused.forget(received.arrival.path):
             self._go_on()
@@ -627,7 +632,7 @@ class Engine:
         plan = self.planner.master_done(step, failed=failed, bad=bad)
         for frame in bad:
             self.archive.set_state(frame.id, "failed", outcome.bad[frame.path])
-        state, message = ("failed", outcome.error) if failed else ("done", f"part of {name}")
+        state, message = ("failed", outcome.error) if failed else ("done", f"{PART_OF}{name}")
         if failed and len(good) < self.planner.minimum(group):
             state = "new"  # nothing is wrong with these; more may come
         normalisation = self.planner.settings_for(group).flat_normalization

@@ -20,6 +20,7 @@ from . import __version__
 from .settings import Settings
 
 STEPS_LOGGER = "goodman_live.steps"
+_MEMBER = re.compile(r"GSP_I(C\d\d|\d{3})")
 _log = logging.getLogger(STEPS_LOGGER)
 
 _CARDS = {
@@ -111,6 +112,11 @@ def record_times(header: Header, seconds: Mapping[str, float]) -> None:
 def steps_of(header: Header) -> list[dict[str, Any]]:
     """The recorded steps of a product, oldest first."""
     return [record for record in _records(header) if "step" in record]
+
+
+def members_of(header: Header) -> list[str]:
+    """Names of the raw frames that a master was combined of, as it lists them."""
+    return [str(value) for card, value in header.items() if _MEMBER.fullmatch(card)]
 
 
 def times_of(header: Header) -> dict[str, float]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import calibrations, recipes
+from . import calibrations, reasons, recipes
 from .errors import SettingsError
 from .plans import (
     Frame,
@@ -141,9 +141,7 @@ class Planner:
 
     def minimum(self, group: Group) -> int:
         """Number of frames that a master needs."""
-        settings = self.settings_for(group)
-        least = {"bias": settings.min_bias_files, "flat": settings.min_flat_files}
-        return max(least[group.kind], 1)
+        return reasons.least_frames(self.settings_for(group))[group.kind]
 
     def group_of(self, frame: Frame) -> Group | None:
         """The group that a calibration frame is in."""

@@ -6,7 +6,7 @@ the operator. Nothing here opens a file; the frames that are there are handed in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -70,12 +70,25 @@ class MasterSettings(Protocol):
 
 
 def least_frames(settings: MasterSettings) -> dict[str, int]:
-    """How many frames a master of each kind takes."""
-    return {"bias": settings.min_bias_files, "flat": settings.min_flat_files}
+    """How many frames a master of each kind takes, at least one.
+
+    Masters are made by the settings of the site: so the engine asks, and whoever explains it.
+    """
+    return {
+        "bias": max(settings.min_bias_files, 1),
+        "flat": max(settings.min_flat_files, 1),
+    }
+
+
+def _in_no_master(info: FrameInfo) -> bool:
+    return False
 
 
 def explain(
-    frame: FrameInfo, frames: Iterable[FrameInfo], minimum: Mapping[str, int] | None = None
+    frame: FrameInfo,
+    frames: Iterable[FrameInfo],
+    minimum: Mapping[str, int] | None = None,
+    is_combined: Callable[[FrameInfo], bool] = _in_no_master,
 ) -> list[Choice]:
     """Which calibrations `frame` gets of `frames`, kind by kind, and why not the others.
 
@@ -83,23 +96,32 @@ def explain(
     ----------
     minimum
         How many frames a master of a kind takes; one if it is not said.
+    is_combined
+        Whether a frame is part of a master that stands: then there are enough, whatever was the
+        minimum when it was made.
     """
     frames = list(frames)
     return [
         _explain_arcs(frame, frames)
         if kind == "arc"
-        else _explain_master(kind, frame, frames, (minimum or {}).get(kind, 1))
+        else _explain_master(kind, frame, frames, (minimum or {}).get(kind, 1), is_combined)
         for kind in needs(frame)
     ]
 
 
 def _explain_master(
-    kind: str, frame: FrameInfo, frames: Sequence[FrameInfo], minimum: int
+    kind: str,
+    frame: FrameInfo,
+    frames: Sequence[FrameInfo],
+    minimum: int,
+    is_combined: Callable[[FrameInfo], bool],
 ) -> Choice:
     groups = {id(group[0]): group for group in groups_of(kind, frames)}
     ranked = candidates(kind, frame, [group[0] for group in groups.values()])
     n_of = {id(c): len(groups[id(c.info)]) for c in ranked}
-    enough = [c.info for c in ranked if c.fits and n_of[id(c)] >= minimum]
+    stands = {id(c): any(map(is_combined, groups[id(c.info)])) for c in ranked}
+    able = {key: n >= minimum or stands[key] for key, n in n_of.items()}
+    enough = [c.info for c in ranked if c.fits and able[id(c)]]
     best = enough[0] if enough else None
     judged = []
     for c in ranked:
@@ -107,7 +129,7 @@ def _explain_master(
             reason = _why_won(kind, frame, best, len(enough))
         elif not c.fits:
             reason = "; ".join(c.reasons)
-        elif n_of[id(c)] < minimum:
+        elif not able[id(c)]:
             reason = _too_few(kind, n_of[id(c)], minimum)
         else:
             reason = _why_lost(kind, frame, c.info, best)
@@ -215,7 +237,10 @@ class SetUpNeeds:
 
 
 def needs_of_night(
-    night: str, frames: Iterable[FrameInfo], minimum: Mapping[str, int] | None = None
+    night: str,
+    frames: Iterable[FrameInfo],
+    minimum: Mapping[str, int] | None = None,
+    is_combined: Callable[[FrameInfo], bool] = _in_no_master,
 ) -> list[SetUpNeeds]:
     """What the science set-ups of a night have and lack, in the order in which they were used.
 
@@ -227,10 +252,12 @@ def needs_of_night(
         Frames of that night and those about it.
     minimum
         How many frames a master of a kind takes; one if it is not said.
+    is_combined
+        Whether a frame is part of a master that stands.
     """
     frames = sorted(frames, key=lambda info: (info.exposure_start, info.file_name))
     science = [f for f in frames if f.night == night and f.kind in SCIENCE_KINDS]
-    need = partial(_need, frames=frames, minimum=minimum or {})
+    need = partial(_need, frames=frames, minimum=minimum or {}, is_combined=is_combined)
     return [
         SetUpNeeds(
             describe_setup(members[-1]),
@@ -269,12 +296,13 @@ def _need(
     members: Sequence[FrameInfo],
     frames: Sequence[FrameInfo],
     minimum: Mapping[str, int],
+    is_combined: Callable[[FrameInfo], bool],
 ) -> Need:
     if kind not in needs(members[-1]):
         return Need(kind, "not needed")
     if kind == "arc":
         return _need_of_arcs(members, frames)
-    choice = _explain_master(kind, members[-1], frames, minimum.get(kind, 1))
+    choice = _explain_master(kind, members[-1], frames, minimum.get(kind, 1), is_combined)
     least = minimum.get(kind, 1)
     if choice.chosen:
         return Need(kind, "have", len(choice.chosen), least, _nights(choice.chosen))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import io, work
-from .catalog import FileRow
+from .catalog import UNREADABLE, FileRow, Filter
 from .catalog.kinds import read_info
 from .errors import FrameError, GoodmanError
 from .findings import OWN_VERSION
@@ -18,6 +18,8 @@ from .history import stem
 from .patience import PatientArchive
 from .plans import asked_by
 from .watch import files_below
+
+_MOST_UNREADABLE = 10_000
 
 
 @contextlib.contextmanager
@@ -57,6 +59,14 @@ def clear_up(archive: PatientArchive, moment: float) -> None:
     for run in unfinished:
         if run not in asked_for:
             archive.finish_run(run.id, "failed", "The engine ended before this did.")
+
+
+def forget_gone(archive: PatientArchive) -> None:
+    """Forget files that were no readable frames and that somebody has taken away since."""
+    for row in archive.files(Filter(kind=UNREADABLE), limit=_MOST_UNREADABLE):
+        path = archive.path(row)
+        if path.parent.is_dir() and not path.exists():
+            archive.forget_unreadable(path)
 
 
 def index_forgotten(archive: PatientArchive, night: str) -> None:

@@ -49,11 +49,13 @@ edit comment of member            n    n   n    y       .      s     s
 delete comment of member          y    y   n    y       .      s     s
 assign spectrum of mine           y    y   n    n       .      s     s
 assign unassigned                 y    y   .    .       .      s     s
+dismiss unreadable                y    y   .    .       .      s     s
 see proposal of mine              y    y   y    y       .      s     s
 see no proposal                   .    .   .    .       .      s     s
 describe proposal of mine         y    y   y    n       .      s     s
 change semester of mine           y    y   n    n       .      s     s
 add proposal                      y    y   n    n       n      s     s
+import people                     y    y   n    n       n      s     s
 add collaborator                  y    y   y    n       .      s     s
 remove collaborator               y    y   y    n       .      s     s
 see settings of mine              y    y   y    y       .      s     s

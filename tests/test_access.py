@@ -97,6 +97,13 @@ class Door:
         finally:
             self.world.archive.assign(raw.id, raw.proposal)
 
+    def dismiss_unreadable(self):
+        self.files.dismiss(self.world.add_unreadable().id)
+
+    def import_people(self):
+        text = "soar_id,pi_email\nSOAR2032A-001,new@host.org\n"
+        assert self.people.import_people(text).changes
+
     def add_file(self):
         self.files.require("add file")
 

@@ -19,11 +19,21 @@ import pytest
 import sqlalchemy as sa
 from astropy.io import fits
 
-from goodman_live.catalog import CALIBRATED, FACETS, MASTER, RAW, REDUCED, Archive, Filter, query
+from goodman_live.catalog import (
+    CALIBRATED,
+    FACETS,
+    MASTER,
+    RAW,
+    REDUCED,
+    UNREADABLE,
+    Archive,
+    Filter,
+    query,
+)
 from goodman_live.catalog.database import writing
 from goodman_live.catalog.facets import recount
 from goodman_live.catalog.index import index_archive
-from goodman_live.errors import GoodmanError
+from goodman_live.errors import GoodmanError, Refused
 from goodman_live.io import info_of
 from goodman_live.simulate import SetUp, simulate_spectrum, write_night
 from goodman_live.simulate.night import write_raw
@@ -145,6 +155,19 @@ def test_an_unreadable_file_is_listed_with_its_reason_until_it_is_readable(archi
     for path in (archive.path(row), archive.path(good)):
         archive.forget_unreadable(path)
     assert [found.id for found in archive.frames()] == [good.id]
+
+
+def test_an_unreadable_file_stands_behind_all_frames_is_of_no_night_and_can_be_dismissed(
+    archive, info, tmp_path
+):
+    bad = archive.add_unreadable(tmp_path / "in" / "bad.fits", "must be FITS")
+    good, _ = add(archive, info, 1)
+    assert [row.id for row in archive.frames()] == [good.id, bad.id]
+    assert (bad.kind, bad.night, bad.state) == (UNREADABLE, "", "failed")
+    known = archive.dismiss(bad.id)
+    assert (known.state, known.message) == ("done", "must be FITS")
+    with pytest.raises(Refused, match="cannot be read"):
+        archive.dismiss(good.id)
 
 
 def test_an_unknown_state_is_refused(archive, info):

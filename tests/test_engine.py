@@ -16,7 +16,7 @@ from astropy.io import fits
 from engines import KINDS, SETTINGS, Live, all_done, copy, science_of, spectra, states
 
 from goodman_live import io, work
-from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, Archive
+from goodman_live.catalog import CALIBRATED, MASTER, REDUCED, UNREADABLE, Archive, Filter
 from goodman_live.catalog.index import index_archive
 from goodman_live.engine import Engine, archive_raw
 from goodman_live.errors import FrameError, GoodmanError
@@ -309,6 +309,24 @@ def test_an_unreadable_file_is_forgotten_when_it_comes_whole(night, incoming, ar
         shutil.copy(science, incoming)
         live.wait_for(lambda: states(archive).get(science.name) == "provisional")
     assert archive.n_frames() == 1
+
+
+def test_a_file_that_is_no_frame_is_told_of_once_and_not_at_every_start(incoming, archive, pool):
+    path = incoming / "0001_bad.fits"
+    path.write_text("no frame")
+    with Live(archive, incoming, pool) as live:
+        live.wait_for(lambda: live.finished)
+    assert [done.name for done in live.finished] == [path.name]
+    (row,) = archive.files(Filter(kind=UNREADABLE))
+    archive.dismiss(row.id)
+    with Live(archive, incoming, pool) as again:
+        time.sleep(1.5)
+    assert again.finished == []
+    assert archive.file(row.id).state == "done"
+    path.unlink()
+    with Live(archive, incoming, pool):
+        time.sleep(0.3)
+    assert archive.count(Filter(kind=UNREADABLE)) == 0
 
 
 def test_a_second_engine_on_one_archive_is_refused(incoming, archive, tmp_path, pool):

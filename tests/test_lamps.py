@@ -125,3 +125,14 @@ def test_the_arcs_of_the_predecessor_are_taken_for_what_they_are(tmp_path):
     left = np.interp(pixel + 50.0, added.column, added.wavelength) - line
     assert np.median(np.abs(left)) < 1.0
     assert added.lamps == ("HgAr", "Ne")
+
+
+def test_the_library_reaches_the_pages_and_nothing_secret_does():
+    pytest.importorskip("voila", reason="the pages need the extra 'dashboards'")
+    from goodman_live.dashboard.kernels import kernel_environment
+
+    known = kernel_environment(
+        {lamps.VARIABLE: "/lamps", "API_TOKEN": "secret", "HOME": "/home/me"}
+    )
+    assert known[lamps.VARIABLE] == "/lamps" and known["HOME"] == "/home/me"
+    assert "API_TOKEN" not in known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goodman_live.blocks.zeropoint import EMISSION
+from goodman_live.blocks.sky_light import EMISSION
 from goodman_live.line_lists import LISTS, all_features, features_of, nearest_feature
 from goodman_live.lines import vacuum_to_air
 

@@ -172,3 +172,14 @@ def test_the_table_is_aligned_and_says_the_same_once(science):
     assert [line[column:].split("  ")[0] for line in lines[1:3]] == ["have 3 of 20260314"] * 2
     assert sum(line.startswith("Take") for line in lines) == 4
     assert not any("bias" in line for line in lines[3:])
+
+
+def test_a_master_that_stands_serves_though_it_has_fewer_frames_than_one_takes_now(science):
+    """The minimum may have been another one when it was made."""
+    frames = near(science, "bias", -5, 2)
+    arguments = ([science, *frames], MINIMUM, frames.__contains__)
+    choice = next(c for c in reasons.explain(science, *arguments) if c.kind == "bias")
+    assert choice.chosen == frames
+    (row,) = reasons.needs_of_night(science.night, *arguments)
+    need = next(need for need in row.needs if need.kind == "bias")
+    assert (need.state, need.n) == ("have", 2)

@@ -94,3 +94,19 @@ def test_without_bubblewrap_it_says_what_to_install(monkeypatch):
         assert "apt-get install bubblewrap" in sandbox.problem()
     finally:
         sandbox.problem.cache_clear()
+
+
+@needs_sandbox
+def test_its_scratch_folders_are_no_way_around_a_limit_of_memory():
+    code = (
+        "import errno\n"
+        "for path in ('/tmp/big', '/dev/shm/big', '/dev/big'):\n"
+        "    try:\n"
+        "        with open(path, 'wb') as stream:\n"
+        "            for _ in range(8):\n"
+        "                stream.write(b'x' * 2**20)\n"
+        "    except OSError as error:\n"
+        "        print(errno.errorcode[error.errno])\n"
+    )
+    assert printed(code, scratch=4 << 20).split() == ["ENOSPC", "ENOSPC", "EROFS"]
+    assert printed(code).split() == ["EROFS"]

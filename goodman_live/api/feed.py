@@ -12,17 +12,18 @@ import contextlib
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..catalog import Archive, Event
+from ..access import Viewer, may
+from ..catalog import Archive, Event, FileRow
 from ..errors import GoodmanError
-from .told import event_for
+from .told import event_for, row_for
 
 if TYPE_CHECKING:
     from .caller import Caller
@@ -31,7 +32,8 @@ HEARTBEAT_SECONDS = 10.0
 STALL_SECONDS = 30.0
 MOST_A_USER, MOST_IN_ALL = 32, 200
 _A_TURN = 200
-_SOON_SECONDS = 0.03  # within which events are told together
+# Within which events are told together: what happens after a while is told at once.
+_SOON_SECONDS, _BUSY_SOON_SECONDS, _BUSY_SECONDS = 0.03, 0.15, 0.5
 
 
 class TooManyStreams(GoodmanError):
@@ -47,6 +49,8 @@ class Feed:
         self._thread: threading.Thread | None = None
         self._waiting: set[asyncio.Future] = set()
         self._listeners: Counter[int] = Counter()
+        self._rows: dict[int, FileRow] = {}  # as they are since it last happened anything
+        self._turn_number = 0
 
     def start(self) -> None:
         """Follow the archive; called in the event loop that listeners run in."""
@@ -68,6 +72,7 @@ class Feed:
                 self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
+        self._rows, self._turn_number = {}, self._turn_number + 1
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
@@ -89,21 +94,42 @@ class Feed:
                 something = self._loop.create_future()
                 self._waiting.add(something)
                 try:
-                    events, since = await run_in_threadpool(_turn, who, since)
+                    events, since = await run_in_threadpool(self._turn, who, since)
                 except GoodmanError:
                     return
                 for event in events:
                     yield as_text(event)
-                if not events and not await self._happens(something):
+                if len(events) < _A_TURN and not await self._happens(something):
                     yield ": alive\n\n"
 
+    def _turn(self, who: Callable[[], Caller], since: int) -> tuple[list[Event], int]:
+        """Events after `since` for a listener, and the number to ask on from."""
+        archive = who().archive
+        newest = archive.last_event()
+        events = archive.events_since(since, _A_TURN)
+        viewer = archive.viewer()
+        rows = self._rows_of(events)
+        told = [_with_rows(event_for(event, viewer), rows, viewer) for event in events]
+        return told, events[-1].id if events else max(since, newest)
+
+    def _rows_of(self, events: list[Event]) -> dict[int, FileRow]:
+        """Rows of the files of some events; what one listener has read serves the others."""
+        number, known = self._turn_number, self._rows
+        wanted = {each for e in events for each in (e.file_id, e.original_id) if each is not None}
+        found = self._archive.some(wanted - known.keys()) if wanted - known.keys() else {}
+        if number == self._turn_number:  # else these may be of before it happened
+            known.update(found)
+        return known | found
+
     async def _happens(self, something: asyncio.Future) -> bool:
+        began = self._loop.time()
         try:
             await asyncio.wait_for(something, HEARTBEAT_SECONDS)
         except TimeoutError:
             self._waiting.discard(something)
             return False
-        await asyncio.sleep(_SOON_SECONDS)
+        is_busy = self._loop.time() - began < _BUSY_SECONDS
+        await asyncio.sleep(_BUSY_SOON_SECONDS if is_busy else _SOON_SECONDS)
         return True
 
     def refuse_more(self, user_id: int) -> None:
@@ -123,19 +149,19 @@ class Feed:
             self._listeners[user_id] -= 1
 
 
-def _turn(who: Callable[[], Caller], since: int) -> tuple[list[Event], int]:
-    """Events after `since` for a listener, and the number to ask on from."""
-    archive = who().archive
-    newest = archive.last_event()
-    events = archive.events_since(since, _A_TURN)
-    viewer = archive.viewer()
-    told = [event_for(event, viewer) for event in events]
-    return told, events[-1].id if events else max(since, newest)
+def _with_rows(event: Event, rows: Mapping[int, FileRow], viewer: Viewer) -> Event:
+    """An event with the rows that somebody may see of what it tells of."""
+    file, frame = (
+        row_for(row, viewer) if row is not None and may(viewer, "see file", row) else None
+        for row in (rows.get(event.file_id), rows.get(event.original_id))
+    )
+    return replace(event, file=file, frame=frame)
 
 
 def as_text(event: Event) -> str:
     """An event as the standard of event streams wants it."""
-    return f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(asdict(event))}\n\n"
+    rows = {name: row and vars(row) for name, row in (("file", event.file), ("frame", event.frame))}
+    return f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(vars(event) | rows)}\n\n"
 
 
 class EventStream(Response):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -16,12 +16,11 @@ from ..answers import Choice, Judged, Why
 from ..catalog import RAW, FileRow, Filter
 from ..catalog.kinds import read_info
 from ..errors import GoodmanError, NotFound, Refused
-from ..history import steps_of
+from ..history import members_of, steps_of
 from ..metadata import CALIBRATION_KINDS, FrameInfo
 from ..versions import LOOK_AROUND, raw_of
 from .bodies import body_as, described
 from .caller import Asker
-from .jobs import settings_for
 from .models import (
     LARGEST_ID,
     AddFile,
@@ -204,20 +203,30 @@ def assign(asker: Asker, file_id: Id, body: Assignment) -> FileObject:
     return _one(asker, asker.archive.assign(file_id, body.proposal_id))
 
 
+@router.post("/files/{file_id}/dismiss", summary="Note that an unreadable file is known of")
+def dismiss(asker: Asker, file_id: Id) -> FileObject:
+    """For staff. It is not told of again, unless it comes with another problem."""
+    return _one(asker, asker.archive.dismiss(file_id))
+
+
 # Why
 
 
 @router.get("/files/{file_id}/why", summary="Why these calibrations, and not others")
 def why(asker: Asker, file_id: Id) -> Why:
-    """By the settings of the proposal; all frames near in time that may be seen are looked at."""
+    """All frames near in time that may be seen are looked at. Masters are for everybody: how many
+    frames they take is said by the settings of the site, whatever those of the proposal say.
+    """
     row = asker.archive.file(file_id)
     raw = raw_of(asker.service.archive, row)
     choices = _choices(asker, raw) if raw.data_type == RAW else []
+    made_of = _made_of(asker, row)
     return Why(
         file_id=row.id,
         file_name=row.file_name,
-        made_of=tuple(_made_of(asker, row)),
+        made_of=tuple(made_of),
         choices=tuple(choices),
+        made_of_ids=tuple(_numbers_of(asker, row, made_of)),
     )
 
 
@@ -225,8 +234,11 @@ def _choices(asker: Asker, raw: FileRow) -> list[Choice]:
     info = read_info(asker.archive.path(raw))
     others = _nearby(asker, raw)
     numbers = {id(other): row.id for row, other in others}
-    minimum = reasons.least_frames(settings_for(asker.service.people, raw))
-    found = reasons.explain(info, [other for _, other in others], minimum)
+    minimum = reasons.least_frames(asker.service.people.settings(None))
+    combined = {id(other) for row, other in others if row.is_combined}
+    found = reasons.explain(
+        info, [other for _, other in others], minimum, lambda other: id(other) in combined
+    )
     return [
         Choice(
             kind=choice.kind,
@@ -259,12 +271,23 @@ def _nearby(asker: Asker, raw: FileRow) -> list[tuple[FileRow, FrameInfo]]:
 
 
 def _made_of(asker: Asker, row: FileRow) -> list[str]:
-    """Names of the inputs that a product's header tells of."""
+    """Names of the inputs that a product's header tells of, the frames of a master first."""
     if row.data_type == RAW:
         return []
     header = io.read_header(asker.archive.path(row))
     inputs = [value for step in steps_of(header) for value in step.get("inputs", {}).values()]
-    return list(dict.fromkeys(str(value) for value in inputs if value))
+    names = [*members_of(header), *(str(value) for value in inputs if value)]
+    return list(dict.fromkeys(names))
+
+
+def _numbers_of(asker: Asker, row: FileRow, names: Iterable[str]) -> Iterator[int]:
+    """Numbers of the files of these names in the night of a file that may be seen, else 0."""
+    archive, viewer = asker.service.archive, asker.viewer()
+    folders = [archive.folder(row.night, name) for name in ("RAW", "CALIBRATIONS", "REDUCED")]
+    for name in names:
+        found = (archive.find(folder / name) for folder in folders)
+        seen = (one.id for one in found if one is not None and may(viewer, "see file", one))
+        yield next(seen, 0)
 
 
 # Comments

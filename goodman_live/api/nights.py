@@ -51,7 +51,8 @@ def nights(asker: Asker) -> list[NightCount]:
         "n_products": Filter(data_type=(MASTER, REDUCED, CALIBRATED)),
     }
     found = {name: asker.archive.choices("night", which) for name, which in kinds.items()}
-    known = sorted({night for counts in found.values() for night in counts}, reverse=True)
+    # What cannot be read is of no night.
+    known = sorted({night for counts in found.values() for night in counts if night}, reverse=True)
     return [
         NightCount(night, **{name: counts.get(night, 0) for name, counts in found.items()})
         for night in known
@@ -88,13 +89,16 @@ def _matrix(asker: Caller, night: str) -> list[reasons.SetUpNeeds]:
     except (ValueError, OverflowError):
         raise Refused(f"A night must be a date such as 20260315, not {night}.") from None
     viewer = asker.viewer()
-    infos = [
-        raw.info
+    seen = [
+        raw
         for raw in asker.service.archive.raw_frames((first, last))
         if may(viewer, "see file", raw.row)
     ]
+    combined = {id(raw.info) for raw in seen if raw.row.is_combined}
     minimum = reasons.least_frames(asker.service.people.settings(None))
-    return reasons.needs_of_night(night, infos, minimum)
+    return reasons.needs_of_night(
+        night, [raw.info for raw in seen], minimum, lambda info: id(info) in combined
+    )
 
 
 # Quantities over the night

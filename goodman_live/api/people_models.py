@@ -161,7 +161,24 @@ class ChangedProposal(Strict):
     abstract: LongText | None = None
     semester: Text | None = None
     new_soar_id: Text | None = None
-    user: int | None = Field(None, ge=1, le=LARGEST_ID, description="number of the PI")
+    user: int | None = Field(None, ge=0, le=LARGEST_ID, description="number of the PI; 0 for none")
+
+
+class Roster(Strict):
+    """A semester's proposals, PIs and collaborators."""
+
+    csv: str = Field(max_length=900_000, description="a heading, and a row for each proposal")
+    dry: bool = Field(True, description="only say what would change")
+
+
+class RosterOut(BaseModel):
+    """What changed, or would change; nothing if there are problems with rows."""
+
+    n_rows: int
+    changes: list[str]
+    invited: list[str]
+    problems: list[str]
+    is_done: bool
 
 
 class Collaboration(Strict):

@@ -20,6 +20,8 @@ from .people_models import (
     NewProposal,
     NextSoarId,
     ProposalOut,
+    Roster,
+    RosterOut,
     SettingsOut,
 )
 from .schema_of import schema_of
@@ -50,6 +52,12 @@ def add_proposal(asker: Asker, body: NewProposal) -> ProposalOut:
 def next_soar_id(asker: Asker, semester: Annotated[Text, Query()] = "") -> NextSoarId:
     """For staff; of the present semester, if none is given."""
     return NextSoarId(soar_id=asker.people.next_soar_id(semester))
+
+
+@router.post("/proposals/import/", summary="Register a semester's proposals and people")
+def import_people(asker: Asker, body: Roster) -> RosterOut:
+    """For staff, of a CSV file: all of it or, if a row is bad, nothing. First say `dry`."""
+    return RosterOut(**asdict(asker.people.import_people(body.csv, dry=body.dry)))
 
 
 @router.get("/proposals/{proposal_id}/", summary="One proposal")

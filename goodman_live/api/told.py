@@ -103,7 +103,7 @@ def _file_object(row: FileRow, others: Mapping[int, FileRow]) -> FileObject:
         configuration_id=_number_in(row.configuration),
         block_id=_number_in(row.block),
         image_id=_number_in(row.image_id),
-        date=f"{row.night[:4]}-{row.night[4:6]}-{row.night[6:]}",
+        date=f"{row.night[:4]}-{row.night[4:6]}-{row.night[6:]}" if row.night else "",
         data_type=str(row.data_type),
         normalized=bool(row.normalisation),
         technique=_TECHNIQUES.get(row.technique, row.technique),

@@ -12,14 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..errors import Refused
 from ..history import stem
-from ..metadata import FrameInfo, night_of
+from ..metadata import FrameInfo
 from . import events, kinds, names_file, numbering, query, removal, rows, runs
-from .database import can_be, database_url, iso, open_database, writing
-from .entries import MASTER, RAW, STATES, Event, FileRow, Filter, Page, Run
+from .database import can_be, database_url, open_database, writing
+from .entries import MASTER, RAW, STATES, UNREADABLE, Event, FileRow, Filter, Page, Run
 from .held import Held
 from .schema import FILES, ROW_COLUMNS
-from .values import checksum_of, time_of, values_of
+from .values import checksum_of, values_of
 
 
 @lru_cache(20_000)
@@ -245,10 +246,12 @@ class Archive:
         return self.add_raw(path, info if kind is None else replace(info, kind=kind))
 
     def add_unreadable(self, path: Path, message: str) -> FileRow:
-        """Index a file that is no readable frame, with the reason."""
-        values = {"data_type": RAW, "kind": "unknown", "state": "failed", "message": message}
-        came = time_of(path)
-        values |= {"info": "", "exposure_start": iso(came), "night": night_of(came)}
+        """Index a file that is no readable frame, with the reason.
+
+        No time of it is known, so it is of no night, and stands behind all frames.
+        """
+        values = {"data_type": RAW, "kind": UNREADABLE, "state": "failed", "message": message}
+        values |= {"info": "", "exposure_start": "", "night": ""}
         with writing(self.database) as connection:
             return self._put(connection, path, values, "failure")
 
@@ -379,6 +382,20 @@ class Archive:
         """Take a file that was no readable frame out of the index; readable frames stay."""
         with writing(self.database) as connection:
             rows.remove(connection, *self._at(path), FILES.c.data_type == RAW, FILES.c.info == "")
+
+    def dismiss(self, file_id: int) -> FileRow:
+        """Note that somebody knows of an unreadable file: it is not told of again.
+
+        Raises
+        ------
+        Refused
+            If it is readable.
+        """
+        row = self.file(file_id)
+        if row.kind != UNREADABLE:
+            raise Refused(f"{row.file_name} must be a file that cannot be read, to be dismissed.")
+        self.set_state(row.id, "done", row.message)
+        return self.file(row.id)
 
     def _weigh(self, path: Path) -> dict[str, Any]:
         """Size and checksum of a raw frame; of one outside the archive only the size."""

@@ -23,6 +23,7 @@ from .facets import recount
 DATABASE_VARIABLE = "GOODMAN_LIVE_DATABASE"
 CHANNEL = "goodman_live"
 _LOCK = 7116029  # of PostgreSQL's advisory locks, the one of those who write to an archive
+_KEPT_CONNECTIONS = 12
 _BUSY_SECONDS = 60
 _BEYOND = 2**31  # numbers of files
 _log = logging.getLogger("goodman_live")
@@ -102,7 +103,9 @@ def _connected(url: sa.URL) -> sa.Engine:
         options = {"prepare_threshold": None, "connect_timeout": 10, "options": "-c jit=off"}
         return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
     _keep_private(Path(url.database or ""))
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    # As many are kept as threads ask at once: to make one anew costs more than a question.
+    options = {"timeout": _BUSY_SECONDS}
+    engine = sa.create_engine(url, connect_args=options, pool_size=_KEPT_CONNECTIONS)
     sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

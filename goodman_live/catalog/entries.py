@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 RAW, MASTER, REDUCED, EXTRACTED, CALIBRATED = 0, 1, 2, 3, 4
 STATES = ("new", "reducing", "done", "provisional", "failed")
+# What a raw frame may be. A file that is no readable frame is of none of these, and of no night.
+KINDS = ("bias", "flat", "arc", "spectrum", "image", "focus", "acquisition", "dark", "unknown")
+UNREADABLE = "unreadable"
+PART_OF = "part of "  # begins what is said of a frame that a master was combined of
 FACETS = (
     "data_type",
     "kind",
@@ -83,11 +87,19 @@ class FileRow:
     created: str
     last_modified: str
 
+    @property
+    def is_combined(self) -> bool:
+        """Whether it is a raw frame that is part of a master."""
+        return self.state == "done" and self.message.startswith(PART_OF)
+
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened: a new 'frame' or 'product', a change of 'state', a 'failure',
     a product 'deleted', a frame 'assigned' to a proposal, a 'comment', the index 'rebuilt'.
+
+    `file` is the row of what it tells of and `frame` that of its raw frame, as they are when it is
+    told, where they come with it: so nobody needs to ask for them.
     """
 
     id: int
@@ -97,6 +109,8 @@ class Event:
     original_id: int | None
     proposal: str
     text: str
+    file: FileRow | None = None
+    frame: FileRow | None = None
 
 
 @dataclass(frozen=True)

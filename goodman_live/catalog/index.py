@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -23,19 +22,26 @@ import sqlalchemy as sa
 
 from .. import io
 from ..errors import FrameError, GoodmanError
-from ..metadata import FrameInfo, night_of
+from ..history import members_of
+from ..metadata import FrameInfo
 from . import events, kinds, removal, rows
 from .archive import Archive
-from .database import iso, writing
-from .entries import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, FileRow
+from .database import writing
+from .entries import CALIBRATED, EXTRACTED, MASTER, PART_OF, RAW, REDUCED, UNREADABLE, FileRow
 from .schema import FILES
-from .values import checksum_of, time_of, values_of
+from .values import checksum_of, values_of
 
 FOLDERS = ("RAW", "CALIBRATIONS", "REDUCED")
 NEEDED = ("GSP_ONAM", "GSP_KIND", "GSP_STEP")
 EXPECTED = ("GSP_PNAM", "GSP_VRSN", "GSP_STAT", "GSP_PLAN")
-_MEMBER = re.compile(r"GSP_I(C\d\d|\d{3})")
-_UNREADABLE = {"data_type": RAW, "kind": "unknown", "state": "failed", "info": ""}
+_UNREADABLE = {
+    "data_type": RAW,
+    "kind": UNREADABLE,
+    "state": "failed",
+    "info": "",
+    "exposure_start": "",
+    "night": "",
+}
 
 
 @dataclass
@@ -96,7 +102,7 @@ class _Product:
         """The raw frames that went into it."""
         if self.data_type != MASTER:
             return [self.header["GSP_ONAM"]]
-        return [value for card, value in self.header.items() if _MEMBER.fullmatch(card)]
+        return members_of(self.header)
 
 
 def index_archive(archive: Archive, jobs: int = 1) -> Iterator[Indexed]:
@@ -194,7 +200,7 @@ class _Night:
             if product.data_type == MASTER:
                 if not is_first:
                     continue
-                values["message"] = f"part of {product.path.name}"
+                values["message"] = f"{PART_OF}{product.path.name}"
             if "GSP_PLAN" in product.header and is_first:
                 values["plan"] = product.header["GSP_PLAN"]
             for name in product.raw_names:
@@ -270,9 +276,8 @@ def _read_raw(path: Path) -> _Raw:
     try:
         info = kinds.read_info(path)
     except FrameError as error:
-        came = time_of(path)
-        values = {"message": str(error), "exposure_start": iso(came), "night": night_of(came)}
-        return _Raw(path, _UNREADABLE | values | {"size": size}, None, str(error))
+        values = {"message": str(error), "size": size}
+        return _Raw(path, _UNREADABLE | values, None, str(error))
     values = values_of(info) | {"data_type": RAW, "info": json.dumps(info.to_dict())}
     return _Raw(path, values | {"size": size, "checksum": checksum_of(path)}, info)
 

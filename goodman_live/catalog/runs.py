@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from .. import __version__
 from .database import now
-from .entries import MASTER, RAW, Run
+from .entries import MASTER, RAW, Run, base_name
 from .schema import FILES, RUNS
 
 ENDS = ("done", "provisional", "failed", "cancelled")
@@ -60,11 +61,21 @@ def finish(
 
 
 def listed(connection: sa.Connection, file_id: int | None, limit: int) -> list[Run]:
-    """Runs, newest first."""
+    """Runs, newest first; of a raw frame, or those that made a master."""
     query = sa.select(RUNS).order_by(RUNS.c.id.desc()).limit(limit)
     if file_id is not None:
-        query = query.where(RUNS.c.file_id == file_id)
+        query = query.where(_about(connection, file_id))
     return [Run(*row) for row in connection.execute(query)]
+
+
+def _about(connection: sa.Connection, file_id: int) -> sa.ColumnElement:
+    """What holds of the runs of a file. Those of a master have none: their plan names it."""
+    which = FILES.c.id == file_id, FILES.c.data_type == MASTER
+    master = connection.execute(sa.select(FILES.c.folder, FILES.c.file_name).where(*which)).first()
+    if master is None:
+        return RUNS.c.file_id == file_id
+    named = json.dumps(f"{master.folder}/{base_name(master.file_name)}")
+    return RUNS.c.file_id.is_(None) & RUNS.c.plan.contains(f'"master": {named}', autoescape=True)
 
 
 def of_night(connection: sa.Connection, night: str) -> list[Run]:

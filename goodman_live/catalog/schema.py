@@ -91,5 +91,6 @@ VERSIONS = sa.Table(
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("last", sa.Integer, nullable=False),
 )
-EVENTS = sa.Table("events", METADATA, *_columns_of(Event), sqlite_autoincrement=True)
+_ABOUT = ("id", "time", "type", "file_id", "original_id", "proposal", "text")
+EVENTS = sa.Table("events", METADATA, *_columns_of(Event, _ABOUT), sqlite_autoincrement=True)
 ROW_COLUMNS = [FILES.c[item.name] for item in fields(FileRow)]

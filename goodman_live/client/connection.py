@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Self
 
 import httpx
@@ -22,6 +24,17 @@ _ERRORS = {
 }
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """Whose certificates are believed; to read them takes longer than to ask."""
+    return httpx.create_ssl_context()
+
+
+def get_ready() -> None:
+    """Do beforehand what the first connection needs once."""
+    httpx.Client(verify=trusted()).close()
+
+
 class Connection:
     """Asks an API with somebody's key; a context manager that closes it."""
 
@@ -31,6 +44,7 @@ class Connection:
             base_url=f"{self.url}/",
             headers={"Authorization": f"Token {token}"},
             timeout=TIMEOUT_SECONDS,
+            verify=trusted(),
         )
         self._folder = tempfile.TemporaryDirectory(prefix="goodman-live-")
 

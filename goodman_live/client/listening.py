@@ -8,10 +8,11 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
-from ..catalog import Event
+from ..catalog import Event, FileRow
 from ..errors import GoodmanError
 from .connection import TIMEOUT_SECONDS, raise_for
 
@@ -84,4 +85,10 @@ def _events_in(lines: Iterator[str]) -> Iterator[Event]:
     """The events of a stream; other lines are signs of life."""
     for line in lines:
         if line.startswith("data:"):
-            yield Event(**json.loads(line[5:]))
+            yield _event_of(json.loads(line[5:]))
+
+
+def _event_of(told: dict[str, Any]) -> Event:
+    rows = {name: told.get(name) for name in ("file", "frame")}
+    rows = {name: FileRow(**row) if row else None for name, row in rows.items()}
+    return Event(**(told | rows))

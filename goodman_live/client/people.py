@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..access import Viewer
-from ..people import Added, Comment, Preferences, Proposal, SettingsChange, Token, User
+from ..people import (
+    Added,
+    Comment,
+    Preferences,
+    Proposal,
+    Registration,
+    SettingsChange,
+    Token,
+    User,
+)
 from .connection import Connection, given
 
 if TYPE_CHECKING:
@@ -108,8 +117,14 @@ class Peopled(Connection):
         body = {"soar_id": soar_id, **values} | given(user=pi)
         return _proposal(self._do("POST", "proposals/", json=body))
 
+    def import_people(self, text: str, *, dry: bool = True) -> Registration:
+        """Register a semester's proposals and people, of CSV; a dry run only says; for staff."""
+        told = self._do("POST", "proposals/import/", json={"csv": text, "dry": dry})
+        lists = {n: tuple(told[n]) for n in ("changes", "invited", "problems")}
+        return Registration(**told | lists)
+
     def change_proposal(self, soar_id: str, *, pi: int | None = None, **values: str) -> Proposal:
-        """Change title and abstract; staff also `semester`, PI and `new_soar_id`."""
+        """Change title and abstract; staff also `semester`, PI (0: none) and `new_soar_id`."""
         body = values | given(user=pi)
         return _proposal(self._do("PATCH", f"proposals/{_in_path(soar_id)}/", json=body))
 

@@ -146,6 +146,7 @@ class Reading(Connection):
             told["file_name"],
             tuple(told["made_of"]),
             tuple(_choice(choice) for choice in told["choices"]),
+            tuple(told["made_of_ids"]),
         )
 
     # Nights

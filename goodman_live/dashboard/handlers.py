@@ -91,6 +91,27 @@ class PageHandler(Guarded, BaseVoilaHandler):
         return answer.status_code == 200 and bool(answer.json().get("is_staff"))
 
 
+class Answers(JupyterHandler):
+    """Whether the archive answers this visitor: 204, or 503 with what is wrong in words."""
+
+    def initialize(self, server: Any) -> None:
+        self.server = server
+
+    @tornado.web.authenticated
+    async def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        try:
+            status = (await self.server.ask_api(self, "users/me")).status_code
+        except tornado.web.HTTPError:
+            status = 0
+        self.set_status(204 if status == 200 else 503)
+        if status != 200:
+            how = f"with error {status}" if status else "not at all"
+            self.write(f"The archive answers {how}.")
+        await self.finish()
+
+
 class Home(JupyterHandler):
     """The root of the pages leads to the first of them, with the query."""
 

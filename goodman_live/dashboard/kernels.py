@@ -30,13 +30,14 @@ from ..sandbox import wrapped
 API_VARIABLE = "GOODMAN_LIVE_URL"
 ASSETS_VARIABLE = "GOODMAN_ASSETS_URL"
 HUB_VARIABLE = "GOODMAN_HUB_URL"
+LAMPS_VARIABLE = "GOODMAN_LIVE_LAMPS"  # where the lamp library is: no secret, and only read
 WAIT_VARIABLE = "GOODMAN_VISIT_URL"
 REFILL_SECONDS = 4.0  # the page that has just been opened goes first
 _KEPT = {
     "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
     "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
     "JPY_PARENT_PID", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "SERVER_SOFTWARE",
-    API_VARIABLE, ASSETS_VARIABLE, HUB_VARIABLE,
+    API_VARIABLE, ASSETS_VARIABLE, HUB_VARIABLE, LAMPS_VARIABLE, "XDG_DATA_HOME",
 }  # fmt: skip
 _KEPT_PREFIXES = ("VOILA_",)
 _QUIET = {
@@ -84,7 +85,9 @@ class OwnKernel(ServerKernelManager):
             return argv
         folder = Path(self.connection_file).parent
         inside = {"HOME": "/tmp", "IPYTHONDIR": "/tmp/ipython", "JUPYTER_RUNTIME_DIR": "/tmp"}
-        return wrapped(argv, writable=[folder], environment=inside)
+        library = os.environ.get(LAMPS_VARIABLE)
+        readable = [Path(library)] if library else []
+        return wrapped(argv, writable=[folder], readable=readable, environment=inside)
 
 
 class Kernels(AsyncMappingKernelManager):

@@ -22,7 +22,7 @@ from ..catalog import Archive, environment_url
 from ..errors import GoodmanError
 from ..people.people import People
 from .kernels import API_VARIABLE
-from .server import DashboardServer, free_port, serve
+from .server import DashboardServer, free_port, is_free, serve
 
 _START_SECONDS = 60.0
 _log = logging.getLogger("goodman_live")
@@ -58,7 +58,8 @@ def run_dashboard(
     """
     root = Path(archive).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    with _key_of_owner(root) as key, local_api(root) as url:
+    # At the same place every time, so that scripts find it.
+    with _key_of_owner(root) as key, local_api(root, port + 1 if port else 0) as url:
         os.environ[API_VARIABLE] = url
         kind = type("LaptopServer", (DashboardServer,), {"api_url": url, "api_token": key})
         serve(kind, host=host, port=port, preheat=preheat, idle_seconds=idle_seconds)
@@ -79,12 +80,17 @@ def _key_of_owner(root: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def local_api(root: Path) -> Iterator[str]:
-    """The archive's API as a process of its own on a free port; its address.
+def local_api(root: Path, wanted: int = 0) -> Iterator[str]:
+    """The archive's API as a process of its own; its address.
 
     When it dies it is started again, at the same address.
+
+    Parameters
+    ----------
+    wanted
+        Its port; if that is taken, or 0, a free one.
     """
-    port = free_port("127.0.0.1")
+    port = wanted if is_free(wanted) else free_port("127.0.0.1")
     child = _Child([sys.executable, "-m", "goodman_live.dashboard.local_api", str(root), str(port)])
     url = f"http://127.0.0.1:{port}/api"
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import tornado.ioloop
 import tornado.web
 from jupyter_server import DEFAULT_STATIC_FILES_PATH
 from jupyter_server.utils import url_path_join
+from nbformat.sign import MemorySignatureStore, NotebookNotary
 from tornado.httpclient import AsyncHTTPClient
 from traitlets.config import Config
 from voila.app import Voila
@@ -124,6 +126,7 @@ class DashboardServer(Voila):
     def init_settings(self) -> dict[str, Any]:
         self.http = httpx.AsyncClient(timeout=httpx.Timeout(60, connect=5), trust_env=False)
         settings = super().init_settings()
+        self.contents_manager.notary = OwnNotary(store_factory=MemorySignatureStore)
         local = self.ip in LOOPBACK
         # A foreign Host header must not reach a page that asks nobody who they are.
         settings["allow_remote_access"] = not local
@@ -144,6 +147,7 @@ class DashboardServer(Voila):
             *assets.handlers(),
             (r"/visit/([\w-]+)", Waiting, {"kernels": self.kernel_manager}),
             (r"/download/(\d{1,18})", handlers.Download, own),
+            ("/answers", handlers.Answers, own),
             (handlers.page_pattern(PAGES), handlers.PageHandler, own),
             ("/", handlers.Home, own),
         ]
@@ -198,6 +202,13 @@ class DashboardServer(Voila):
             return_exceptions=True,
         )
         await self.http.aclose()
+
+
+class OwnNotary(NotebookNotary):
+    """Trusts what is served: there is one notebook here, and it is ours."""
+
+    def check_signature(self, nb: Any) -> bool:
+        return True
 
 
 def configuration(kind: type[DashboardServer], *, preheat: int, idle_seconds: int) -> Config:
@@ -270,6 +281,7 @@ def serve(
     own.ip, own.port, own.base_url = host, port, base_url
     if identity is not None:
         own.identity_provider_class = identity
+    logging.getLogger("tornado.general").addFilter(_is_of_use)
     with _short_folder() as folder:
         # Nothing is left in the home of whoever runs this.
         os.environ.update(dict.fromkeys(_FOLDERS, str(folder)))
@@ -285,6 +297,25 @@ def free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return probe.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    """Whether a TCP port of this machine can be had just now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return port > 0
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Whether somebody at a terminal can do something about what is said.
+
+    Jupyter counts its pings in milliseconds, Tornado in seconds, and says so at the first page.
+    """
+    return "websocket_ping_timeout" not in record.getMessage()
 
 
 @contextlib.contextmanager

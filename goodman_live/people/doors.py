@@ -19,7 +19,17 @@ from ..catalog import MASTER, RAW, Archive, Event, FileRow, Filter, Page, Run
 from ..catalog import events as catalog_events
 from ..errors import Forbidden, NotFound, Refused, SignInNeeded
 from ..recipes import ReductionSettings
-from .entries import Added, Comment, Preferences, Proposal, SettingsChange, Token, User
+from . import roster
+from .entries import (
+    Added,
+    Comment,
+    Preferences,
+    Proposal,
+    Registration,
+    SettingsChange,
+    Token,
+    User,
+)
 from .people import People
 
 _OF_HIMSELF = ("first_name", "last_name", "email", "partner")
@@ -196,6 +206,10 @@ class ArchiveFor(Door):
             raise Refused("A file to assign must be a raw frame; its products follow it.")
         return self._archive.assign(row.id, self._people.proposal(soar_id).soar_id)
 
+    def dismiss(self, file_id: int) -> FileRow:
+        """Note that a file that cannot be read is known of: it is not told of again."""
+        return self._archive.dismiss(self.permitted("dismiss file", file_id).id)
+
     # Events
 
     def last_event(self) -> int:
@@ -338,8 +352,14 @@ class PeopleFor(Door):
         _refuse_others(values, ("title", "abstract", "semester"))
         return self._people.add_proposal(soar_id, pi=pi, **values)
 
+    def import_people(self, text: str, *, dry: bool = True) -> Registration:
+        """Register a semester's proposals and people, as `roster` has them; a dry run only says."""
+        self.require("add proposal")
+        self.require("add user")
+        return roster.register_text(self._people, text, dry=dry)
+
     def change_proposal(self, soar_id: str, *, pi: int | None = None, **values: str) -> Proposal:
-        """Change title and abstract; staff also `semester`, PI and `new_soar_id`."""
+        """Change title and abstract; staff also `semester`, PI (0: none) and `new_soar_id`."""
         self._permitted("describe proposal", soar_id)
         if pi is not None or not set(values) <= {"title", "abstract"}:
             self.require("edit proposal", soar_id)

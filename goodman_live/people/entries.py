@@ -103,6 +103,21 @@ class Added:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Registration:
+    """What came of a semester's list, or what would come of it.
+
+    `changes` are sentences, `invited` addresses that get an invitation, `problems` why nothing was
+    registered, or which invitations could not be sent; `is_done` if it is more than a trial.
+    """
+
+    n_rows: int
+    changes: tuple[str, ...]
+    invited: tuple[str, ...]
+    problems: tuple[str, ...]
+    is_done: bool
+
+
 class Preferences(Settings):
     """How somebody likes the pages to look."""
 

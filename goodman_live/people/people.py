@@ -395,11 +395,14 @@ class People:
     def change_proposal(
         self, soar_id: str, *, pi: int | None = None, new_soar_id: str = "", **values: str
     ) -> Proposal:
-        """Change semester, title, abstract, PI or SOAR id; a new PI is no longer a collaborator."""
+        """Change semester, title, abstract, PI or SOAR id; a new PI is no longer a collaborator.
+
+        `pi` is the number of a user, 0 for nobody.
+        """
         with writing(self.database) as connection:
             proposal = proposals.one(connection, soar_id)
             if pi is not None:
-                values |= {"pi_id": users.of_id(connection, pi).id}
+                values |= {"pi_id": users.of_id(connection, pi).id if pi else None}
             if new_soar_id:
                 values |= {"soar_id": new_soar_id}
             proposal = proposals.change(connection, proposal, values)

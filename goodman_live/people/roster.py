@@ -22,7 +22,7 @@ from ..catalog.database import writing
 from ..errors import GoodmanError, NotFound, Refused
 from ..mail import MailError
 from . import proposals, users
-from .entries import Proposal, User
+from .entries import Proposal, Registration, User
 from .people import People
 from .schema import USERS
 
@@ -90,6 +90,17 @@ def read_roster(path: Path) -> list[Row]:
         raise RosterRefused([f"{path} cannot be read: {error.strerror}."]) from error
     except UnicodeDecodeError as error:
         raise RosterRefused([f"{path} must be text in UTF-8, as Excel's 'CSV UTF-8'."]) from error
+    return rows_in(text)
+
+
+def rows_in(text: str) -> list[Row]:
+    """The rows of the text of such a file.
+
+    Raises
+    ------
+    RosterRefused
+        If its heading is not as above, or it is no CSV.
+    """
     heading = text.partition("\n")[0]
     delimiter = ";" if heading.count(";") > heading.count(",") else ","
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -148,6 +159,19 @@ def send_invitations(people: People, told: Registered) -> list[str]:
         except MailError as error:
             problems.append(str(error))
     return problems
+
+
+def register_text(people: People, text: str, *, dry: bool) -> Registration:
+    """Register the rows of a text and invite who is new; a dry run only says what would change."""
+    try:
+        rows = rows_in(text)
+        told = register(people, rows, dry=dry)
+    except RosterRefused as refused:
+        return Registration(0, (), (), tuple(refused.problems), False)
+    problems = () if dry else tuple(send_invitations(people, told))
+    return Registration(
+        len(rows), tuple(told.changes), tuple(told.names.values()), problems, not dry
+    )
 
 
 class _Registrar:

@@ -17,12 +17,34 @@
     navigator.sendBeacon(`${settings.base}voila/api/shutdown/${settings.kernel}`, form);
   });
 
+  // What cannot be drawn is not asked for again and again, each time of a new kernel: first the
+  // server is asked, more and more seldom, whether the archive answers this viewer at all.
+  const again = (problem) => {
+    const TRIES = 'goodman-tries', last = Number(sessionStorage.getItem(TRIES)) || 0;
+    const wait = Math.min(5 * 2 ** last, 120), until = Date.now() + 1000 * wait;
+    sessionStorage.setItem(TRIES, last + 1);
+    const clock = setInterval(async () => {
+      const left = Math.ceil((until - Date.now()) / 1000);
+      if (note) note.textContent = left > 0 ? `${problem} Trying again in ${left} s.` : problem;
+      if (left > 0) return;
+      clearInterval(clock);
+      try {
+        const limit = AbortSignal.timeout(15000);
+        const answer = await fetch(`${settings.base}answers`, {cache: 'no-store', signal: limit});
+        if (answer.ok || answer.status < 500) { location.reload(); return; }
+        problem = await answer.text() || problem;
+      } catch { problem = 'The server of the pages does not answer.'; }
+      again(problem);
+    }, 500);
+  };
   if (!page || page.problem) {
-    if (note) note.textContent = (page && page.problem) ||
+    const problem = (page && page.problem) ||
       'This page could not be drawn; the server\'s log says why.';
-    setTimeout(() => location.reload(), 5000);
+    if (note) note.textContent = problem;
+    again(problem);
     return;
   }
+  sessionStorage.removeItem('goodman-tries');
 
   // A message of Jupyter's: offsets, then channel, header, parent, metadata, content, buffers.
   const pack = (content) => {

@@ -11,6 +11,7 @@ import panel as pn
 
 from ..errors import Refused
 from ..people import PARTNERS, Preferences
+from .api_examples import ApiExamples
 from .forms import Form, field, fields_from
 from .office import OfficePage, scrolling
 from .office_parts import NewKey
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 TOKEN_COLUMNS = (
     column("label", "For what"),
     column("key", "Key", "mono"),
-    column("created", "Made", "mono"),
+    column("created", "Made", "mono", room="middle"),
     column("last_used", "Last used", "mono"),
     column("holds", "Holds"),
     column("deeds", "", "deeds"),
@@ -80,9 +81,12 @@ class AccountPage(OfficePage):
             empty="You have no token.",
             **stretch,
         )
+        self.examples = ApiExamples(url=self.visit.api_url, **stretch)
         self._connect()
-        left = pn.Column(self.details, self.looks, stylesheets=[_COLUMN], margin=0, **stretch)
-        tokens = (self.password, self.token, self.key, self.tokens)
+        left = pn.Column(
+            self.details, self.password, self.looks, stylesheets=[_COLUMN], margin=0, **stretch
+        )
+        tokens = (self.token, self.key, self.tokens, self.examples)
         right = pn.Column(*tokens, stylesheets=[_COLUMN], margin=0, **stretch)
         self._layout = scrolling(pn.Row(left, right, stylesheets=[_ROW], margin=0, **stretch))
 
@@ -122,6 +126,7 @@ class AccountPage(OfficePage):
 
     def _show_key(self, key: str) -> None:
         self.key.param.update(key=key, visible=bool(key))
+        self.examples.key = key
 
     # What people do
 

@@ -12,23 +12,28 @@ from typing import TYPE_CHECKING, Any
 import param
 
 from ..access import Viewer, may
-from ..catalog import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, FileRow
+from ..catalog import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, UNREADABLE, FileRow
 from ..metadata import CALIBRATION_KINDS
 from .asking import ASKING_CSS, ASKING_JS, Asking
+from .tab_panels import TABS_JS
 
 if TYPE_CHECKING:
     from .visit import Visit
 
 _LABELS = {
     "reduce": ("Reduce raw file", "Reduce this frame again, as a new version"),
+    "settings": ("Reduce with other settings…", "Choose them, then reduce it as a new version"),
     "extract": ("Extract target", "Find and extract the targets again, as a new version"),
     "calibrate": ("Calibrate wavelength", "Choose an arc and calibrate again, as a new version"),
     "master": ("Make master again", "Combine its frames again, as a new version"),
     "advanced": ("Advanced visualization", "Explore this frame: extraction or wavelengths"),
     "delete": ("Delete", "Delete this product; you can undo it for a while"),
 }
+# What is said instead where the wavelengths are there already.
+_OTHER_ARC = ("Other arc…", "Calibrate again with an arc of your choice, as a new version")
 _NEEDS = {
     "reduce": "job",
+    "settings": "job",
     "extract": "job",
     "calibrate": "job",
     "master": "job",
@@ -42,12 +47,14 @@ class Scene:
     """Who looks at which file, with what.
 
     `viewer` is None in a notebook over an archive of one's own, where everything is allowed.
+    `has_more` says that something was made of the file, so that nobody waits for the next step.
     """
 
     archive: Any
     row: FileRow
     viewer: Viewer | None = None
     visit: Visit | None = None
+    has_more: bool = False
 
     def may(self, action: str) -> bool:
         """Whether the archive can do one of `_NEEDS`, and the viewer may."""
@@ -60,12 +67,14 @@ def wanted_of(row: FileRow) -> list[str]:
     """What one may want of a file of this kind, the most likely first."""
     if row.data_type == MASTER:
         return ["master", "delete"]
+    if row.kind == UNREADABLE:
+        return []
     if row.kind in (*CALIBRATION_KINDS, "unknown"):
         return ["delete"] if row.data_type != RAW else []
-    is_spectral = row.kind in ("spectrum", "arc")
+    is_spectral = row.kind in ("spectrum", "arc", "focus")
     own = {
-        RAW: ["reduce"],
-        REDUCED: ["extract"] if row.kind == "spectrum" else [],
+        RAW: ["reduce", "settings"],
+        REDUCED: (["extract"] if row.kind == "spectrum" else []) + ["settings"],
         EXTRACTED: ["calibrate"],
         CALIBRATED: ["calibrate"] if row.kind == "spectrum" else [],
     }[row.data_type]
@@ -73,24 +82,44 @@ def wanted_of(row: FileRow) -> list[str]:
     return own + advanced + (["delete"] if row.data_type != RAW else [])
 
 
+def next_of(scene: Scene) -> str:
+    """What somebody most likely wants next of a file; '' if there is nothing more to be done."""
+    row = scene.row
+    if row.data_type == MASTER:
+        return "master" if row.state == "failed" else ""
+    if row.data_type == RAW:
+        is_open = row.state == "failed" or (row.state == "new" and not scene.has_more)
+        return "reduce" if is_open else ""
+    if row.data_type == CALIBRATED or scene.has_more:
+        return "advanced"
+    return next((name for name in wanted_of(row) if name in ("extract", "calibrate")), "")
+
+
 def actions_of(scene: Scene) -> list[dict[str, str]]:
-    """What `ActionBar` offers: name, label, what it does, and the address if it is a link."""
+    """What `ActionBar` offers: name, label, what it does, and the address if it is a link.
+
+    One of them at most is `primary`: what is done already is offered quietly.
+    """
     row, visit = scene.row, scene.visit
     offered = [name for name in wanted_of(row) if name == "advanced" or scene.may(name)]
-    first = [name for name in offered if name not in ("advanced", "delete")]
-    found = [_action(name, primary="yes") for name in first]
-    if visit is not None and row.state != "failed":
+    found = [_action(name) for name in offered if name not in ("advanced", "delete")]
+    for action in found:
+        if action["name"] == "calibrate" and row.data_type == CALIBRATED:
+            action["label"], action["title"] = _OTHER_ARC
+    if visit is not None and row.state != "failed" and row.kind != UNREADABLE:
         found.append(_link("download", "Download", visit.download_url(row), row.file_name))
     found += [_action(name) for name in offered if name == "advanced"]
     notebook = visit.notebook_url(row) if visit is not None else ""
     if notebook:
         found.append(_link("notebook", "Open in notebook", notebook, "Opens in a new tab"))
-    return found + [_action(name) for name in offered if name == "delete"]
+    found += [_action(name) for name in offered if name == "delete"]
+    wanted = next_of(scene)
+    return [one | ({"primary": "yes"} if one["name"] == wanted else {}) for one in found]
 
 
-def _action(name: str, **more: str) -> dict[str, str]:
+def _action(name: str) -> dict[str, str]:
     label, title = _LABELS[name]
-    return {"name": name, "label": label, "title": title} | more
+    return {"name": name, "label": label, "title": title}
 
 
 def _link(name: str, label: str, address: str, title: str) -> dict[str, str]:
@@ -142,12 +171,13 @@ select.old { border-color: var(--gl-warn); color: var(--gl-warn); }
     )
     _esm = (
         ASKING_JS
+        + TABS_JS
         + """
 export function render({ model }) {
   const tell = asking(model);
   const whole = make('div', 'whole'), tabs = make('div', 'segments'),
     actions = make('div', 'actions');
-  tabs.setAttribute('role', 'tablist'); tabs.setAttribute('aria-label', 'Products');
+  const fillTabs = tabbed(tabs, 'Products', '.upper, .above');
   const select = (label, deed) => { const node = make('select');
     node.setAttribute('aria-label', label); node.title = label;
     node.onchange = () => tell(deed(Number(node.value))); return node; };
@@ -159,9 +189,8 @@ export function render({ model }) {
     node.value = value; node.hidden = options.length < least;
   };
   const draw = () => {
-    tabs.replaceChildren(...model.tabs.map(([kind, label, state]) => {
+    fillTabs(model.tabs.map(([kind, label, state]) => {
       const one = button(label, () => tell({tab: kind}), state);
-      one.setAttribute('role', 'tab');
       one.setAttribute('aria-selected', kind === model.tab);
       return one;
     }));

@@ -1,5 +1,7 @@
 """Advanced visualization: the explorer of a file in the place of the whole page, and the way back.
 
+The form of `other_settings` has the same place.
+
 Explorers need what no other page does, so they are imported when somebody opens one.
 """
 
@@ -23,13 +25,14 @@ from .tasks import Tasks
 EXPLORERS = {
     "Extraction": ("extraction", "ExtractionExplorer"),
     "Wavelengths": ("wavelength", "WavelengthExplorer"),
+    "Settings": ("other_settings", "OtherSettings"),
 }
 LEAST_HEIGHT = 620  # [px] of an explorer; in a lower window it is scrolled
 
 
 def explored(products: Products, row: FileRow) -> dict[str, FileRow]:
     """What may be explored of a frame of which a file is shown: the explorer, and of which file."""
-    if row.data_type in (RAW, MASTER) or row.kind not in ("spectrum", "arc"):
+    if row.data_type in (RAW, MASTER) or row.kind not in ("spectrum", "arc", "focus"):
         return {}
     calibrated = row if row.data_type == CALIBRATED else products.current(CALIBRATED)
     found = {"Extraction": row} if row.kind == "spectrum" and products.current(REDUCED) else {}
@@ -103,12 +106,18 @@ class Advanced:
         Among which they are opened.
     opened
         Is called with True when one is opened, with False when it is left.
+
+    Attributes
+    ----------
+    ordered
+        Called with a file and settings with which somebody wants it reduced.
     """
 
     def __init__(
         self, archive: Any, tasks: Tasks, opened: Callable[[bool], None], *, by: str = ""
     ) -> None:
         self._archive, self._tasks, self._opened, self._by = archive, tasks, opened, by
+        self.ordered: Callable[[FileRow, dict[str, Any]], None] = lambda row, settings: None
         self.theme = "light"
         self.preferences: Any = None  # of colours, as `ImageView.prefer` takes them
         self.explorer: Any = None
@@ -155,16 +164,23 @@ class Advanced:
         self.explorer = explorer
         if self.preferences is not None and hasattr(explorer, "image"):
             explorer.image.prefer(self.preferences)
+        if hasattr(explorer, "ordered"):
+            explorer.ordered = self._order
         layout = explorer.__panel__()
         layout.param.update(sizing_mode="stretch_both", height=None, min_height=LEAST_HEIGHT)
         self._body[:] = [layout]
-        self.bar.note = ""
+        self.bar.note = getattr(explorer, "note", "")
 
     def _deed(self, deed: dict[str, Any]) -> None:
         if "choose" in deed:
             self._choose(deed["choose"])
         elif self.is_open:
             self.leave()
+
+    def _order(self, row: FileRow, settings: dict[str, Any]) -> None:
+        """Somebody has chosen settings: back to the frame, where it is followed."""
+        self.leave()
+        self.ordered(row, settings)
 
     def leave(self) -> None:
         """Back to the frames; what was not saved is gone."""

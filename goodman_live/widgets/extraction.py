@@ -33,14 +33,14 @@ from .reduced_frame import ReducedFrame
 from .saving import Keeper, can_make_default, follow, keeper_of, make_default
 from .settings_form import SettingsForm
 from .spectrum_data import SpectrumData, facts_of
-from .tasks import Tasks
+from .tasks import Newest, Tasks
 from .theme import alone_css
 from .trials import Desk, Trial, differences, settings_at
 
 if TYPE_CHECKING:
     from ..client import ReadableArchive
 
-REFINE_SECONDS = 0.35  # without a further change, before wavelengths along a new trace are found
+REFINE_SECONDS = 0.6  # without a further change, before wavelengths along a new trace are found
 
 
 class ExtractionExplorer(pn.viewable.Viewer):
@@ -82,6 +82,7 @@ class ExtractionExplorer(pn.viewable.Viewer):
         self._job: Job | None = None
         self.tasks = Tasks()
         self._later: asyncio.TimerHandle | None = None
+        self._settling = Newest(self.tasks, self._settle)
         self._make_parts()
         self._connect()
         self._layout = self._assemble(height)
@@ -292,10 +293,13 @@ class ExtractionExplorer(pn.viewable.Viewer):
     # Drawing
 
     def redraw(self, *, quick: bool = True) -> None:
-        """Extract and draw; wavelengths along a new trace follow when there is quiet."""
+        """Extract and draw; what the wavelengths are along a new trace follows in a quiet moment.
+
+        In a plain process nobody waits for anything: all is done at once.
+        """
         self._stop_waiting()
         started = time.perf_counter()
-        self.trial = self.desk.trial(quick=quick)
+        self.trial = self.desk.trial(quick=quick and _is_looping())
         self._show_trial()
         milliseconds = round(1000 * (time.perf_counter() - started))
         head = self.spectra.head
@@ -310,12 +314,15 @@ class ExtractionExplorer(pn.viewable.Viewer):
             self.redraw(quick=False)
 
     def _refine_later(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # nobody waits for anything in a plain process
+        loop = asyncio.get_running_loop()
+        settle = guarded(partial(self._settling.want, self.trial))
+        self._later = loop.call_later(REFINE_SECONDS, settle)
+
+    async def _settle(self, trial: Trial) -> None:
+        """Find the wavelengths along the trace of a trial; who drags meanwhile does not wait."""
+        await asyncio.to_thread(self.desk.solve, trial.trace, trial.settings)
+        if self.trial is trial:
             self.refine()
-            return
-        self._later = loop.call_later(REFINE_SECONDS, guarded(self.refine))
 
     def _stop_waiting(self) -> None:
         if self._later is not None:
@@ -378,6 +385,14 @@ class ExtractionExplorer(pn.viewable.Viewer):
         self._layout.stylesheets = [alone_css(self.theme)]
         for part in (self.form, self.image, self.spectra):
             part.theme = self.theme
+
+
+def _is_looping() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _progress(job: Job) -> str:

@@ -179,7 +179,7 @@ export function render({ model }) {
   const [name, facts, time] = bar.children;
   const show = () => {
     name.textContent = model.title; facts.textContent = model.facts; facts.title = model.facts;
-    time.textContent = model.refining ? 'finding wavelengths along this trace…' :
+    time.textContent = (model.refining ? 'settling the wavelengths… ' : '') +
       `${model.milliseconds} ms`;
     bar.dataset.drawn = model.drawn; bar.dataset.refining = model.refining;
   };

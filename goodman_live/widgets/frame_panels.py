@@ -13,7 +13,7 @@ import panel as pn
 import param
 
 from ..access import Viewer, may
-from ..catalog import FileRow
+from ..catalog import MASTER, FileRow
 from ..errors import GoodmanError
 from ..io import read_header
 from .comments import CommentList
@@ -22,6 +22,7 @@ from .component import Component
 from .header_table import HeaderTable, cards_of
 from .run_history import RunHistory
 from .run_history import rows_of as rows_of_runs
+from .tab_panels import TABS_JS
 from .tasks import Tasks
 from .why import WhyPanel, calibration_line, kinds_of
 
@@ -42,25 +43,28 @@ class LowerBar(Component):
 .segments { flex: none; }
 .segments small { margin-left: 4px; color: var(--gl-accent); font-weight: 650; }
 """
-    _esm = """
+    _esm = (
+        TABS_JS
+        + """
 export function render({ model }) {
   const make = (tag, name, text) => { const node = document.createElement(tag);
     if (name) node.className = name; if (text != null) node.textContent = text; return node; };
   const bar = make('div', 'bar'), tabs = make('div', 'segments');
-  tabs.setAttribute('role', 'tablist'); tabs.setAttribute('aria-label', 'About this frame');
-  const draw = () => tabs.replaceChildren(...model.tabs.map((tab) => {
-    const one = make('button', '', tab); one.type = 'button'; one.setAttribute('role', 'tab');
+  const fill = tabbed(tabs, 'About this frame', '.below, .panels');
+  const draw = () => fill(model.tabs.map((tab) => {
+    const one = make('button', '', tab); one.type = 'button'; one.dataset.label = tab;
     if (tab === 'Comments' && model.n_comments) one.append(make('small', '', model.n_comments));
     one.setAttribute('aria-selected', tab === model.tab);
     one.onclick = () => { model.tab = tab; };
     return one;
   }));
   for (const name of ['tab', 'tabs', 'n_comments']) model.on(name, draw);
-  draw();
   bar.append(tabs);
+  draw();
   return bar;
 }
 """
+    )
 
 
 class Caption(Component):
@@ -149,9 +153,6 @@ class Panels:
             self.header.cards = [["", str(error), ""]]
 
     async def _show_history(self, frame: FileRow, row: FileRow) -> None:
-        if frame.original_id is None and frame.data_type != 0:
-            self.history.param.update(rows=[], message="Of masters no history is kept here.")
-            return
         runs = await asyncio.to_thread(self._archive.runs, frame.id, limit=30)
         self.history.param.update(rows=rows_of_runs(runs), message="")
 
@@ -192,17 +193,24 @@ class Panels:
         try:
             found = await asyncio.to_thread(self._archive.why, row.id)
         except GoodmanError as error:
-            self.why.param.update(kinds=[], made_of=[], message=str(error))
+            self.why.param.update(kinds=[], made_of=[], made_of_ids=[], message=str(error))
             return []
         if self._frame is None or self._frame.id != frame.id:
             return []
         self.why.param.update(
             kinds=kinds_of(found.choices),
             made_of=list(found.made_of),
+            made_of_ids=list(found.made_of_ids),
             can_calibrate=can_calibrate,
-            message="" if found.choices else f"A {frame.kind} frame needs no calibrations.",
+            message=_without_choices(frame) if not found.choices else "",
         )
         return calibration_line(found.choices, found.made_of)
+
+
+def _without_choices(frame: FileRow) -> str:
+    if frame.data_type == MASTER:
+        return ""
+    return f"{frame.kind.capitalize()} frames need no calibrations."
 
 
 def _cards(archive: Any, row: FileRow) -> list[list[str]]:
@@ -217,10 +225,14 @@ CARD = {
     "stylesheets": [
         """
 :host { position: relative; background: var(--gl-panel); min-height: 0 !important; min-width: 0; }
-:host(.upper) { flex: 11 1 0 !important; order: 3; border-bottom: 1px solid var(--gl-line); }
+:host(.upper) { flex: 11 1 0 !important; order: 3; min-height: min-content !important;
+  border-bottom: 1px solid var(--gl-line); }
 :host(.above) { flex: 11 1 0 !important; order: 4; border-bottom: 1px solid var(--gl-line); }
-:host(.below) { flex: 9 1 0 !important; order: 6; }
-:host(.panels) { flex: 9 1 0 !important; order: 7; border-top: 1px solid var(--gl-line); }
+:host(.below) { flex: 9 1 0 !important; order: 6; min-height: 165px !important; }
+:host(.large) { flex-grow: 22 !important; }
+:host(.panels) { flex: 9 1 0 !important; order: 7; min-height: 165px !important;
+  border-top: 1px solid var(--gl-line); }
+:host(.waits) { opacity: .35; transition: opacity .15s .35s; }
 :host(.bar) { flex: none !important; order: 5; }
 """
     ],

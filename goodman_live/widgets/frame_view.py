@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,12 @@ import param
 from astropy.table import QTable
 
 from ..access import Viewer
-from ..catalog import MASTER, RAW, FileRow, Filter
-from ..catalog.entries import base_name
+from ..catalog import MASTER, RAW, UNREADABLE, FileRow
 from ..errors import GoodmanError, NotFound
-from ..io import read_image, read_raw, read_spectrum
 from ..plans import asked_by
 from .actions import ProductBar, Scene, actions_of, busy
 from .advanced import explored
+from .frame_files import Wish, absence, image_in, products_of, tables_of, why_not
 from .frame_head import FrameHead, head_of
 from .frame_panels import CALIBRATIONS, CARD, IMAGE, Caption, Panels
 from .image import ImageView
@@ -41,28 +39,17 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.15  # within which events become one question for the frame
 IMAGE_DELAY_SECONDS = 0.1  # after events, so that the spectrum is there first
-MORE_DELAY_SECONDS = 0.5  # after that, what is asked of the archive beside the file itself
-CALIBRATIONS_DELAY_SECONDS = 2.0
+MORE_DELAY_SECONDS = 1.0  # after that, what is asked of the archive beside the file itself
+CALIBRATIONS_DELAY_SECONDS = 5.0
 SPECTRAL = ("spectrum", "arc")
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a person wants to see: a frame, one of its files (0: the furthest), or a kind.
+_ready: list[tuple[SpectrumView, ImageView]] = []
 
-    `tab` is kept from frame to frame: who looks through raw frames goes on doing so.
-    """
 
-    frame_id: int = 0
-    file_id: int = 0
-    tab: int | None = None
-
-    def row_of(self, products: Products) -> FileRow:
-        """The file of a frame that is meant."""
-        wanted = products.find(self.file_id) if self.file_id else None
-        if wanted is None and self.tab is not None:
-            wanted = products.current(self.tab)
-        return wanted or products.furthest()
+def get_ready() -> None:
+    """Make the figures of the next view beforehand: of all its parts they take the longest."""
+    _ready.append((SpectrumView(), ImageView()))
 
 
 class FrameView(pn.viewable.Viewer):
@@ -100,6 +87,7 @@ class FrameView(pn.viewable.Viewer):
         self.advanced: Callable[[dict[str, FileRow]], None] | None = None
         self._drawn = self._pictured = (0, "")  # id and time of change of what is in the page
         self._asked_by: dict[int, str] = {}
+        self._commented = 0  # number of the frame whose comments are shown
         self._explained: tuple[Any, ...] = ()  # of what is told why
         self.tasks = Tasks()
         self._loading = Newest(self.tasks, self._load)
@@ -131,6 +119,12 @@ class FrameView(pn.viewable.Viewer):
             self._explained = ()
             self._more.want(self.products.frame.id, delay=CALIBRATIONS_DELAY_SECONDS)
 
+    def refresh_comments(self) -> None:
+        """Somebody has said something of the frame shown."""
+        if self.products is not None:
+            self._commented = 0
+            self._more.want(self.products.frame.id)
+
     def prefer(self, preferences: Any) -> None:
         """Draw as somebody likes it."""
         self.image.prefer(preferences)
@@ -144,6 +138,8 @@ class FrameView(pn.viewable.Viewer):
         self.bar.param.update(tabs=[], targets=[], versions=[], actions=[], file_name="")
         self._no_spectrum("")
         self._no_image(text)
+        self._upper.visible, self._lower.visible = False, True
+        self._lower.css_classes = ["above"]
         self.shown = None
 
     # Parts
@@ -154,7 +150,8 @@ class FrameView(pn.viewable.Viewer):
         self.orders = Orders(
             self.archive, self.tasks, self._is_shown, self._show_made, self._show_actions
         )
-        self.spectrum, self.image = SpectrumView(theme=self.theme), ImageView(theme=self.theme)
+        self.spectrum, self.image = _ready.pop() if _ready else (SpectrumView(), ImageView())
+        self.spectrum.theme = self.image.theme = self.theme
         self.spectrum_note, self.image_note = Note(), Note()
         self.caption = Caption(**wide)
         self.panels = Panels(self.archive, self.tasks, self.viewer)
@@ -165,14 +162,16 @@ class FrameView(pn.viewable.Viewer):
         self.panels.touched = lambda: self.touched()
         self.panels.why.on_deed(self._why_deed)
         self.spectrum.head.param.watch(self._tools_changed, "tools")
+        self.image.controls.param.watch(self._give_room, "cuts")
         self.param.watch(self._recolour, "theme")
 
     def _assemble(self) -> pn.Column:
         self._upper = pn.Column(self.spectrum, self.spectrum_note, css_classes=["upper"], **CARD)
-        over = pn.Row(
+        self._over = pn.Row(
             self.caption, self.image.controls, margin=0, height=36, sizing_mode="stretch_width"
         )
-        self._lower = pn.Column(over, self.image, self.image_note, css_classes=["below"], **CARD)
+        lower = (self._over, self.image, self.image_note)
+        self._lower = pn.Column(*lower, css_classes=["below"], **CARD)
         below = {"height": 36, "sizing_mode": "stretch_width", "margin": 0}
         lower_bar = pn.Column(
             self.panels.bar, css_classes=["bar"], stylesheets=CARD["stylesheets"], **below
@@ -195,10 +194,10 @@ class FrameView(pn.viewable.Viewer):
         """Show what is wanted; what is in the page already is neither read nor drawn again."""
         wish = self.wish
         try:
-            products = await asyncio.to_thread(_products_of, self.archive, wish)
+            products = await asyncio.to_thread(products_of, self.archive, wish.number)
         except KeyError as error:
             if wish == self.wish:
-                self.clear(_why_not(wish, error))
+                self.clear(why_not(wish.number, error))
             return
         if self._has_moved_on(wish):
             return
@@ -229,7 +228,9 @@ class FrameView(pn.viewable.Viewer):
         if self.products is None or self.products.frame.id != frame_id or self.shown is None:
             return
         frame, row = self.products.frame, self.shown
-        await self.panels.show_comments(frame)
+        if self._commented != frame.id:
+            self._commented = frame.id
+            await self.panels.show_comments(frame)
         await self._name_versions()
         await self._offer_spectra(row)
         about = row.id, row.last_modified, frame.state
@@ -278,10 +279,15 @@ class FrameView(pn.viewable.Viewer):
         )
 
     def _actions(self, row: FileRow) -> list[dict[str, str]]:
-        scene = Scene(self.archive, row, self.viewer, self.visit)
+        has_more = self.products.furthest().data_type > row.data_type
+        scene = Scene(self.archive, row, self.viewer, self.visit, has_more)
         found = busy(actions_of(scene), self.orders.under_way(self.products.frame.id))
-        can_explore = self.advanced is not None and explored(self.products, row)
-        return [action for action in found if action["name"] != "advanced" or can_explore]
+        cannot = set()
+        if self.advanced is None:
+            cannot = {"advanced", "settings"}
+        elif not explored(self.products, row):
+            cannot = {"advanced"}
+        return [action for action in found if action["name"] not in cannot]
 
     def _show_actions(self) -> None:
         if self.products is not None and self.shown is not None:
@@ -292,8 +298,18 @@ class FrameView(pn.viewable.Viewer):
         is_awaited = row.data_type == RAW and row.kind in SPECTRAL and not self._is_chosen
         has_spectrum = is_spectrum(row) or is_awaited
         self._upper.visible = has_spectrum
-        self._lower.css_classes = ["below" if has_spectrum else "above"]
+        # The image of another frame is faint until that of this one is there.
+        pictured = self._pictured[0]
+        is_of_another = pictured != 0 and self.products.find(pictured) is None
+        place = "below" if has_spectrum else "above"
+        self._lower.css_classes = [place, "waits"] if is_of_another else [place]
+        self._give_room()
         self._lower.visible = not has_spectrum or self.panels.tab == IMAGE
+
+    def _give_room(self, without: Any = "") -> None:
+        """More for an image with its cuts than for a spectrum above it."""
+        others = [name for name in self._lower.css_classes if name not in ("large", without)]
+        self._lower.css_classes = others + ["large"] * self.image.controls.cuts
 
     @property
     def _is_chosen(self) -> bool:
@@ -303,13 +319,13 @@ class FrameView(pn.viewable.Viewer):
     async def _show_spectrum(self, row: FileRow) -> list[QTable]:
         """Draw the spectrum; all spectra of its version, for what is drawn over the image."""
         if not is_spectrum(row):
-            self._no_spectrum(_absence(row, "spectrum"))
+            self._no_spectrum(absence(row, "spectrum"))
             return []
         if (row.id, row.last_modified) == self._drawn:
             return self._spectra
         siblings = self.products.targets(row.data_type, row.version)
         try:
-            tables = await asyncio.to_thread(_tables, self.archive, row, siblings)
+            tables = await asyncio.to_thread(tables_of, self.archive, row, siblings)
         except GoodmanError as error:
             self._no_spectrum(str(error))
             return []
@@ -330,33 +346,41 @@ class FrameView(pn.viewable.Viewer):
         if not self._lower.visible or self.products is None:
             return
         image = self.products.image_of(row)
-        is_instead = is_spectrum(row) and image.data_type == RAW
-        self.caption.param.update(
-            text=("raw, not reduced: " if is_instead else "") + image.file_name,
-            is_instead=is_instead,
-        )
         wanted = (image.id, "" if image.data_type == RAW else image.last_modified)
         traced = (*wanted, *self._drawn) if spectra else wanted
         if traced == self._pictured:
+            self._name_image(row, image)
             return
         try:
-            ccd = await asyncio.to_thread(_image, self.archive, image)
+            ccd = await asyncio.to_thread(image_in, self.archive, image)
         except NotFound:
-            self._no_image("The archive does not have this file itself.")
+            is_none = row.kind == UNREADABLE
+            self._no_image("" if is_none else "The archive does not have this file itself.")
             return
         except GoodmanError as error:
             self._no_image(str(error))
             return
         if self.shown is not row:
             return
+        # Name and pixels in one turn of the loop: they reach the page together.
         self.image.show_frame(ccd, [] if image.data_type == RAW else spectra)
-        self.image_note.text = ""
+        self._name_image(row, image)
+        self._over.visible, self.image_note.text = True, ""
+        self._give_room("waits")
         self._pictured = traced
+
+    def _name_image(self, row: FileRow, image: FileRow) -> None:
+        is_instead = is_spectrum(row) and image.data_type == RAW
+        self.caption.param.update(
+            text=("raw, not reduced: " if is_instead else "") + image.file_name,
+            is_instead=is_instead,
+        )
 
     def _no_image(self, why: str) -> None:
         self._pictured = (0, "")
         self.caption.text = ""
-        self.image_note.text = why
+        self._over.visible, self.image_note.text = False, why
+        self._give_room("waits")
 
     # What people do
 
@@ -398,6 +422,8 @@ class FrameView(pn.viewable.Viewer):
         elif name == "advanced" and self.advanced is not None:
             self.wish = Wish(frame.id, 0, self.wish.tab)  # what is saved there is seen afterwards
             self.advanced(explored(self.products, row))
+        elif name == "settings" and self.advanced is not None:
+            self.advanced({"Settings": row})
         elif name == "calibrate":
             self.panels.bar.tab = CALIBRATIONS
             self.panels.why.n_arcs_wanted += 1
@@ -406,6 +432,13 @@ class FrameView(pn.viewable.Viewer):
         elif name in ("reduce", "extract"):
             ask = getattr(archive, name)
             self.orders.begin(frame, name, lambda: ask(row.id))
+
+    def reduce_with(self, row: FileRow, settings: dict[str, Any]) -> None:
+        """Reduce the frame of a file with settings that differ from those of its proposal."""
+        if self.products is not None:
+            self.orders.begin(
+                self.products.frame, "reduce", lambda: self.archive.reduce(row.id, settings)
+            )
 
     def _why_deed(self, deed: dict[str, Any]) -> None:
         self.touched()
@@ -438,51 +471,7 @@ class FrameView(pn.viewable.Viewer):
         self._loading.want(False)
 
 
-def _products_of(archive: Any, wish: Wish) -> Products:
-    """Runs in a thread: the frame that is meant and all that was made of it."""
-    row = archive.file(wish.frame_id or wish.file_id)
-    if row.data_type == MASTER:
-        which = Filter(data_type=MASTER, night=row.night, kind=row.kind)
-        name = base_name(row.file_name)
-        found = archive.files(which, limit=500)
-        return Products(row, tuple(o for o in found if base_name(o.file_name) == name))
-    if row.data_type != RAW:
-        row = archive.file(row.original_id or row.id)
-    return Products(row, tuple(archive.children(row.id)))
-
-
-def _tables(archive: Any, row: FileRow, siblings: list[FileRow]) -> list[QTable]:
-    """Runs in a thread: the spectrum, and after it those of the other targets."""
-    tables = [read_spectrum(archive.path(row))]
-    for other in siblings:
-        if other.id != row.id:
-            try:
-                tables.append(read_spectrum(archive.path(other)))
-            except GoodmanError:  # said when it is looked at
-                continue
-    return tables
-
-
-def _image(archive: Any, row: FileRow) -> Any:
-    """Runs in a thread: pixels of a raw frame or a product."""
-    path = archive.path(row)
-    return read_raw(path) if row.data_type == RAW else read_image(path)
-
-
-def _why_not(wish: Wish, error: KeyError) -> str:
-    is_said = isinstance(error, GoodmanError)
-    return str(error) if is_said else f"There is no file {wish.frame_id or wish.file_id}."
-
-
-def _absence(frame: FileRow, what: str) -> str:
-    """Why there is no such product (yet)."""
-    if frame.state == "failed":
-        return f"No {what}: the reduction of this frame failed."
-    if frame.state in ("new", "reducing"):
-        return f"The {what} appears here as soon as it is ready."
-    return f"This frame has no {what}."
-
-
 VIEW_CSS = """
-:host { min-width: 0; min-height: 0; height: 100%; display: flex; flex-direction: column; }
+:host { min-width: 0; min-height: 0; height: 100%; display: flex; flex-direction: column;
+  overflow: hidden auto; }
 """

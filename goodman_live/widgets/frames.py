@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import param
 
-from ..catalog import MASTER, RAW, Filter
+from ..calibrations import RULES
+from ..catalog import MASTER, RAW, UNREADABLE, Filter, Page
+from ..catalog.entries import KINDS
+from ..metadata import CALIBRATION_KINDS
 from .asking import ASKING_JS, Asking
 from .times import LOCAL_TIMES, clock, date
 
@@ -24,11 +27,19 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 20
 MOST_IN_A_NIGHT = 2_000
-LISTS = {"observed": "Observed", "calibrations": "Calibrations", "masters": "Masters"}
+MOST_PROBLEMS = 500
+LISTS = {
+    "observed": "Observed",
+    "calibrations": "Calibrations",
+    "masters": "Masters",
+    "problems": "Problems",
+}
+OBSERVED = tuple(kind for kind in KINDS if kind not in CALIBRATION_KINDS)
 _WHICH = {
-    "observed": {"data_type": RAW, "calibrations": False},
+    "observed": {"data_type": RAW, "kind": OBSERVED},
     "calibrations": {"data_type": RAW, "kind": ("bias", "flat", "arc")},
     "masters": {"data_type": MASTER, "current_only": True},
+    "problems": {"data_type": RAW, "kind": (UNREADABLE,)},
 }
 
 
@@ -61,6 +72,9 @@ def row_of(frame: FileRow) -> dict[str, object]:
     }
 
 
+_NEAR = max(RULES[kind].within for kind in CALIBRATION_KINDS)
+
+
 @dataclass(frozen=True)
 class Listed:
     """Some frames, how many there are over all pages, and which page it is."""
@@ -75,20 +89,26 @@ class Listed:
 class Listing:
     """Which frames are asked for.
 
-    `shown` is one of `LISTS`; `proposal` concerns the observed frames, '' for all that one may
-    see: bias, flat and masters serve everybody.
+    `shown` is one of `LISTS`; `proposal` is '' for all that one may see, and `nights` are the first
+    and the last in which it observed. Biases, flats and masters serve everybody: of a proposal
+    those are listed that are near enough in time to its frames. Its arcs are among the observed.
     """
 
     shown: str = "observed"
     search: str = ""
     proposal: str = ""
     page: int = 0
+    nights: tuple[str, str] = ("", "")
 
     def which(self, shown: str | None = None, *, search: str = "") -> Filter:
         """The filter of this list, or of another for the same proposal."""
         shown = shown or self.shown
-        own = {"proposal": self.proposal} if shown == "observed" and self.proposal else {}
-        return Filter(**_WHICH[shown], **own, text=search)
+        own: dict[str, object] = {}
+        if self.proposal and shown == "observed":
+            own = {"proposal": self.proposal}
+        elif self.proposal and shown in ("calibrations", "masters"):
+            own = {"kind": CALIBRATION_KINDS} | nights_near(self.nights)
+        return Filter(**_WHICH[shown] | own, text=search)
 
     def ask(self, archive: ReadableArchive, known: Mapping[str, int] | None = None) -> Listed:
         """The frames of this page; a page past the end becomes the last one.
@@ -98,17 +118,23 @@ class Listing:
         known
             Numbers of frames in the lists, as they still are: these are not counted again.
         """
-        which = self.which(search=self.search)
-        offset = self.page * PAGE_SIZE
-        found = archive.page(which, limit=PAGE_SIZE, offset=offset)
-        page = self.page
+        found, page = self._page_in(archive, self.page)
         if not found.rows and page:
-            page = max(0, -(-found.count // PAGE_SIZE) - 1)
-            offset = page * PAGE_SIZE
-            found = archive.page(which, limit=PAGE_SIZE, offset=offset)
+            found, page = self._page_in(archive, max(0, -(-found.count // PAGE_SIZE) - 1))
         counts = dict(known or {}) | ({} if self.search else {self.shown: found.count})
-        counts |= {name: archive.count(self.which(name)) for name in LISTS if name not in counts}
+        counts |= {name: self._count_in(archive, name) for name in LISTS if name not in counts}
         return Listed(found.rows, found.count, page, counts)
+
+    def _page_in(self, archive: ReadableArchive, page: int) -> tuple[Page, int]:
+        which, offset = self.which(search=self.search), page * PAGE_SIZE
+        if self.shown != "problems":
+            return archive.page(which, limit=PAGE_SIZE, offset=offset), page
+        rows = _problems(archive, which)
+        return Page(rows[offset : offset + PAGE_SIZE], len(rows)), page
+
+    def _count_in(self, archive: ReadableArchive, name: str) -> int:
+        which = self.which(name)
+        return len(_problems(archive, which)) if name == "problems" else archive.count(which)
 
     def newest(self, archive: ReadableArchive) -> int | None:
         """Number of the newest frame of this list, whatever is searched for."""
@@ -118,6 +144,8 @@ class Listing:
     def page_of(self, archive: ReadableArchive, frame: FileRow) -> int | None:
         """The page of this list on which a frame is; None if it is not in the list."""
         which = self.which(search=self.search)
+        if not frame.night:  # a problem: those are few
+            return 0 if self.shown == "problems" else None
         next_night = datetime.strptime(frame.night, "%Y%m%d") + timedelta(days=1)
         later = replace(which, first_night=f"{next_night:%Y%m%d}")
         before = archive.count(later)
@@ -135,14 +163,32 @@ class Listing:
             and is_kind
             and which.calibrations in (None, is_calibration)
             and which.proposal in (None, frame.proposal)
+            and (which.first_night or "") <= frame.night <= (which.last_night or "9")
         )
+
+
+def nights_near(nights: tuple[str, str]) -> dict[str, str]:
+    """The first and the last night of calibrations that may serve frames of some nights."""
+    if not nights[0]:
+        return {}
+    first, last = (datetime.strptime(night, "%Y%m%d") for night in nights)
+    return {"first_night": f"{first - _NEAR:%Y%m%d}", "last_night": f"{last + _NEAR:%Y%m%d}"}
+
+
+def _newest_first(frame: FileRow) -> tuple[str, int]:
+    return frame.exposure_start, frame.id
+
+
+def _problems(archive: ReadableArchive, which: Filter) -> list[FileRow]:
+    """Files that cannot be read and of which nobody has said yet that they know."""
+    return [row for row in archive.files(which, limit=MOST_PROBLEMS) if row.state == "failed"]
 
 
 class FrameList(Asking):
     """One page of frames with search box, choice of list, and the way back to the newest.
 
     Deeds: ``{'pick': id}``, ``{'step': 1 or -1}`` past the edge of this page, ``{'end': 'first' or
-    'last'}`` of all pages.
+    'last'}`` of all pages, ``{'dismiss': id}`` of a problem.
     """
 
     rows = param.List(default=[], doc="frames of this page, as `row_of` gives them")
@@ -152,6 +198,8 @@ class FrameList(Asking):
     lists = param.Dict(default=LISTS, constant=True, doc="the lists and what they are called")
     counts = param.Dict(default={}, doc="number of frames in each list")
     proposal = param.String(default="", doc="SOAR id; empty for all")
+    nights = param.Tuple(default=("", ""), doc="first and last night of the proposal")
+    near = param.Integer(default=_NEAR.days, constant=True, doc="days that calibrations serve")
     page = param.Integer(
         default=0, bounds=(0, None), doc="page number, the newest frames are page 0"
     )
@@ -160,7 +208,9 @@ class FrameList(Asking):
     is_asked = param.Boolean(default=False, doc="whether the archive has answered at all")
     trouble = param.String(doc="why the archive could not be asked")
     follow = param.Boolean(default=True, doc="whether the newest frame is selected as it arrives")
+    can_dismiss = param.Boolean(default=False, doc="whether a problem may be put away")
     n_new = param.Integer(default=0, doc="frames that arrived since following was left")
+    _listed: tuple[Listing, list[FileRow]] | None = None  # what was asked, and its rows as shown
 
     _css = """
 :host { display: flex; flex-direction: column; height: 100%; background: var(--gl-panel);
@@ -187,6 +237,9 @@ class FrameList(Asking):
   border: 1px solid var(--gl-line); }
 .row[data-kind=spectrum] .kind { border-color: var(--gl-accent); color: var(--gl-accent); }
 .row .state { justify-self: end; }
+.segments [data-list=problems] { color: var(--gl-bad); }
+.why { grid-column: 1 / 3; font-size: 11.5px; color: var(--gl-dim); overflow-wrap: anywhere; }
+.row .dismiss { font-size: 11px; padding: 0 6px; }
 .time { font-family: var(--gl-mono); font-size: 11.5px; color: var(--gl-dim); text-align: right; }
 .night { padding: 4px 12px 3px 15px; font-size: 11px; letter-spacing: .04em;
   color: var(--gl-dim); background: var(--gl-raised);
@@ -195,6 +248,7 @@ class FrameList(Asking):
 .foot { display: flex; align-items: center; gap: 8px; padding: 7px 12px;
   border-top: 1px solid var(--gl-line); font-size: 12px; }
 .foot button { white-space: nowrap; }
+.note { font-size: 11.5px; }
 .news { width: 100%; background: var(--gl-accent); border-color: var(--gl-accent);
   color: var(--gl-panel); font-weight: 600; padding: 4px; }
 .follow[aria-pressed=true] { color: var(--gl-good); border-color: var(--gl-good); }
@@ -224,7 +278,8 @@ export function render({ model }) {
     kinds.append(one);
   }
   bar.append(search, follow);
-  top.append(kinds, bar, news);
+  const note = make('div', 'note dim');
+  top.append(kinds, bar, note, news);
   foot.append(newer, count, older);
 
   let typing;
@@ -281,6 +336,14 @@ export function render({ model }) {
     const state = make('span', 'state ' + row.state, row.state);
     state.title = row.message;
     node.append(file, time, what, state);
+    if (row.kind === 'unreadable') {
+      const known = button('Dismiss', (event) => {
+        event.stopPropagation(); tell({dismiss: row.id}); }, 'dismiss');
+      known.title = 'I know of it: do not tell me again';
+      known.setAttribute('aria-label', 'Dismiss ' + row.file);
+      if (model.can_dismiss) time.replaceWith(known);
+      node.append(make('div', 'why', row.message));
+    }
     node.onclick = () => pick(row);
     return node;
   };
@@ -302,6 +365,7 @@ export function render({ model }) {
     model.search ? `No frame here matches “${model.search}”.` :
     model.shown === 'masters' ? 'No masters yet. They are made as soon as there are enough ' +
       'bias or flat frames of one kind.' :
+    model.shown === 'problems' ? 'Every file that came could be read.' :
     model.shown === 'calibrations' ? 'No bias, flat or arc frames yet.' :
     model.proposal ? `No frames of ${model.proposal} yet. They appear here as they arrive.` :
     'No frames yet. They appear here as they arrive.';
@@ -318,10 +382,14 @@ export function render({ model }) {
     for (const one of kinds.children) {
       const n = model.counts[one.dataset.list];
       one.setAttribute('aria-pressed', one.dataset.list === model.shown);
+      one.hidden = one.dataset.list === 'problems' && !n && model.shown !== 'problems';
       one.querySelector('small').textContent = n == null ? '' :
         n < 100000 ? n : `${Math.round(n / 1000)}k`;
       one.title = n == null ? '' : `${n.toLocaleString('en-GB')} frames`;
     }
+    note.hidden = !model.proposal || !['calibrations', 'masters'].includes(model.shown);
+    note.textContent = `These serve everybody: here those within ${model.near} days of frames of ` +
+      `${model.proposal}. Its arcs are among the observed.`;
     follow.setAttribute('aria-pressed', model.follow);
     follow.textContent = model.follow ? 'following' : 'follow';
     news.hidden = model.n_new === 0;
@@ -338,8 +406,8 @@ export function render({ model }) {
   model.on('trouble', draw);
   model.on('selected', () => { if (model.selected === going) going = null;
     turning = false; mark(); });
-  for (const name of ['shown', 'follow', 'n_new', 'page', 'n_pages', 'n_frames', 'counts',
-    'search']) model.on(name, status);
+  for (const name of ['shown', 'proposal', 'follow', 'n_new', 'page', 'n_pages', 'n_frames',
+    'counts', 'search']) model.on(name, status);
   draw(); status();
   const whole = make('div', 'whole');
   whole.append(top, list, foot);
@@ -352,19 +420,51 @@ export function render({ model }) {
     @property
     def listing(self) -> Listing:
         """What is asked of the archive now."""
-        return Listing(self.shown, self.search.strip(), self.proposal, self.page)
+        search = self.search.strip()
+        return Listing(self.shown, search, self.proposal, self.page, self.nights)
 
     def show(self, listed: Listed) -> None:
         """Show what the archive answered."""
+        self._count(listed.n_frames)
         self.param.update(
             rows=[row_of(frame) for frame in listed.rows],
             counts=listed.counts,
-            n_frames=listed.n_frames,
-            n_pages=max(1, -(-listed.n_frames // PAGE_SIZE)),
             page=listed.page,
             is_asked=True,
             trouble="",
         )
+        self._listed = self.listing, listed.rows
+
+    def place(self, frame: FileRow, *, is_new: bool) -> bool:
+        """Show a file as it is now without asking the archive, if that can be told.
+
+        Parameters
+        ----------
+        is_new
+            Whether it has just come: then it is counted, and listed where its time is.
+
+        Returns
+        -------
+        bool
+            False if only the archive knows how the list is now. What was placed is right until the
+            archive is asked, which should be soon.
+        """
+        listing = self.listing
+        if self._listed is None or listing != self._listed[0] or listing.page or listing.search:
+            return False
+        rows = [frame if row.id == frame.id else row for row in self._listed[1]]
+        if is_new and all(row.id != frame.id for row in rows):
+            lists = {name for name in LISTS if replace(listing, shown=name).has(frame)}
+            self.counts = {name: n + (name in lists) for name, n in self.counts.items()}
+            if listing.shown in lists:
+                self._count(self.n_frames + 1)
+                rows = sorted([*rows, frame], key=_newest_first, reverse=True)[:PAGE_SIZE]
+        self._listed = listing, rows
+        self.rows = [row_of(each) for each in rows]
+        return True
+
+    def _count(self, n_frames: int) -> None:
+        self.param.update(n_frames=n_frames, n_pages=max(1, -(-n_frames // PAGE_SIZE)))
 
     def refresh(self, archive: ReadableArchive) -> None:
         """Ask the archive for this page again."""

@@ -14,17 +14,21 @@ from typing import Any
 import panel as pn
 import param
 
-from ..catalog import MASTER, RAW, Event, FileRow
+from ..access import may
+from ..catalog import MASTER, RAW, Event, FileRow, Filter
 from ..errors import GoodmanError
 from .advanced import Advanced
 from .following import Following, is_first_spectrum
 from .frame_view import FrameView
 from .frames import LISTS, FrameList, Listing
+from .image_exam import KEYS as IMAGE_KEYS
 from .page import Page, Tell
+from .spectrum_tools import KEYS as SPECTRUM_KEYS
 from .tasks import Newest
 from .visit import Visit
 
 LIST_SECONDS = 0.15  # within which events become one question for the list
+SURE_SECONDS = 4.0  # after which the list is asked for what events have told already
 # After these there are as many files as before.
 _SAME_FILES = ("state", "comment")
 _CALIBRATING = ("bias", "flat", "arc")
@@ -41,6 +45,10 @@ class LivePage(Page):
         ("Home End", "the newest, the oldest frame"),
         ("f", "follow: select each new frame as it arrives"),
         ("/", "search the frames"),
+        ("", "With the pointer over a spectrum"),
+        *SPECTRUM_KEYS,
+        ("", "With the pointer over an image"),
+        *((key, text[0].lower() + text[1:]) for key, (_, text) in IMAGE_KEYS.items()),
     )
 
     def __init__(self, visit: Visit, tell: Tell) -> None:
@@ -48,6 +56,7 @@ class LivePage(Page):
         self.archive = visit.archive
         self.following = Following()
         self.frames = FrameList(width=340, sizing_mode="stretch_height", proposal=visit.proposal)
+        self.frames.can_dismiss = may(visit.viewer, "dismiss file")
         self.view = FrameView(self.archive, visit=visit, theme=visit.theme)
         self.tasks = self.view.tasks
         self._listing = Newest(self.tasks, self._list)
@@ -61,6 +70,7 @@ class LivePage(Page):
         )
         self.explorers.theme = visit.theme
         self.view.advanced = self.explorers.open
+        self.explorers.ordered = self.view.reduce_with
         self._layout = pn.Column(
             self._main, self.explorers.layout, margin=0, sizing_mode="stretch_both"
         )
@@ -89,7 +99,12 @@ class LivePage(Page):
         if self.explorers.is_open and (is_other or not self._is_here(query)):
             self.explorers.leave()
         if is_other:
-            self.frames.param.update(proposal=proposal, page=0, rows=[], is_asked=False)
+            none = ("", "")
+            self.frames.param.update(
+                proposal=proposal, nights=none, page=0, rows=[], is_asked=False
+            )
+        if proposal:
+            self.tasks.begin(self._find_nights, proposal)
         wanted = query.get("file", "")
         if wanted.isdecimal():
             self._open_file(int(wanted), raw=query.get("tab") == "raw")
@@ -99,6 +114,22 @@ class LivePage(Page):
             self.view.refresh()
             self._place()
         self._listing.want(None)
+
+    async def _find_nights(self, proposal: str) -> None:
+        """In which nights a proposal observed: calibrations of others are of no use to it."""
+        which = Filter(data_type=RAW, proposal=proposal)
+        found = await asyncio.to_thread(self.archive.choices, "night", which)
+        nights = sorted(night for night in found if night)
+        if nights and proposal == self.frames.proposal:
+            self._counted = None
+            self.frames.nights = nights[0], nights[-1]
+            self._listing.want(None)
+
+    def _observed_in(self, night: str) -> None:
+        first, last = self.frames.nights
+        if not first <= night <= last:
+            self.frames.nights = min(first or night, night), max(last, night)
+            self._counted = None
 
     def _open_file(self, file_id: int, *, raw: bool) -> None:
         if self._address() == {"file": file_id, "tab": "raw" if raw else None}:
@@ -128,7 +159,7 @@ class LivePage(Page):
     async def _go_to(self, frame: FileRow) -> None:
         """Turn the list to the page on which a frame is."""
         shown = next((name for name in LISTS if Listing(name).has(frame)), self.frames.shown)
-        listing = Listing(shown, "", self.frames.proposal)
+        listing = Listing(shown, "", self.frames.proposal, nights=self.frames.nights)
         page = await asyncio.to_thread(listing.page_of, self.archive, frame)
         if page is not None:
             self.frames.param.update(shown=shown, search="", page=page)
@@ -162,8 +193,15 @@ class LivePage(Page):
         elif "step" in deed:
             edge = "first" if deed["step"] > 0 else "last"
             self._turn(min(max(frames.page + deed["step"], 0), frames.n_pages - 1), edge)
+        elif "dismiss" in deed:
+            self.tasks.begin(self._dismiss, deed["dismiss"])
         elif "end" in deed:
             self._turn(0 if deed["end"] == "first" else frames.n_pages - 1, deed["end"])
+
+    async def _dismiss(self, file_id: int) -> None:
+        await asyncio.to_thread(self.archive.dismiss, file_id)
+        self._counted = None
+        self._listing.want(None)
 
     def _turn(self, page: int, edge: str) -> None:
         """Go to a page of the list and choose the frame at its edge."""
@@ -186,8 +224,24 @@ class LivePage(Page):
         if not is_open:
             self.view.refresh()
 
-    def _filter_changed(self, event: param.parameterized.Event) -> None:
+    def _filter_changed(self, *events: param.parameterized.Event) -> None:
+        selected = self.following.selected
+        is_cleared = any(event.name == "search" and not event.new for event in events)
+        if is_cleared and selected is not None:
+            self.tasks.begin(self._find_again, selected)
+            return
         self.frames.page = 0
+        self._listing.want(None)
+
+    async def _find_again(self, file_id: int) -> None:
+        """Whoever found a frame and clears the search goes on from it, not from the newest."""
+        listing = replace(self.frames.listing, page=0)
+        try:
+            frame = await asyncio.to_thread(self.archive.file, file_id)
+            page = await asyncio.to_thread(listing.page_of, self.archive, frame)
+        except (KeyError, GoodmanError):
+            page = None
+        self.frames.page = page or 0
         self._listing.want(None)
 
     def _page_changed(self, event: param.parameterized.Event) -> None:
@@ -209,23 +263,26 @@ class LivePage(Page):
         self.tasks.begin(self._take, event)
 
     async def _take(self, event: Event) -> None:
-        is_of_frame = event.type == "product" and event.original_id is not None
-        if event.type not in _SAME_FILES and not is_of_frame:
+        is_placed = self._placed(event)
+        if not is_placed and event.type not in _SAME_FILES:
             self._counted = None
         if event.type not in ("frame", "product", "state"):
             self._frames.clear()  # it may be another proposal's now
         if event.type != "comment" and (self.frames.page == 0 or event.type != "frame"):
-            self._listing.want(None, delay=LIST_SECONDS)
+            self._listing.want(None, delay=SURE_SECONDS if is_placed else LIST_SECONDS)
         if event.type == "rebuilt" or event.file_id is None:
             self.view.refresh()
             return
         if self._concerns_view(event):
-            self.view.refresh()
+            if event.type == "comment":
+                self.view.refresh_comments()
+            else:
+                self.view.refresh()
         if event.type in _SAME_FILES:
             return
         try:
-            row = await asyncio.to_thread(self.archive.file, event.file_id)
-            frame = await self._frame_of(row)
+            row = event.file or await asyncio.to_thread(self.archive.file, event.file_id)
+            frame = event.frame or await self._frame_of(row)
         except (KeyError, GoodmanError):  # gone since, or not for this viewer any more
             return
         shown = self.view.shown
@@ -233,12 +290,21 @@ class LivePage(Page):
             self.view.refresh()  # perhaps another version of it
         if row.kind in _CALIBRATING:
             self.view.refresh_calibrations()
+        if event.type == "frame" and frame.proposal and frame.proposal == self.frames.proposal:
+            self._observed_in(frame.night)
         if self._is_news(event, row, frame):
             before = self.following.selected
             self.following.arrived(frame.id)
             self._mark()
             if self.following.selected != before:
                 self._show_selection()
+
+    def _placed(self, event: Event) -> bool:
+        """Whether the list could show what has happened by what the event brought with it."""
+        row = event.frame or event.file
+        if row is None or event.type not in ("frame", "product", "state"):
+            return False
+        return self.frames.place(row, is_new=event.type == "frame" or row.data_type == MASTER)
 
     async def _frame_of(self, row: FileRow) -> FileRow:
         """The raw frame of what an event is of: several events are of each."""

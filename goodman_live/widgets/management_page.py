@@ -11,12 +11,18 @@ from typing import Any
 import panel as pn
 
 from ..access import may
+from .management_import import RosterImport
 from .management_proposals import ManagedProposals
 from .management_users import ManagedUsers
 from .office import BODY_CSS, OfficePage
 from .office_parts import Tabs
 
-PARTS = {"users": "Users", "proposals": "Proposals", "site": "Settings of the site"}
+PARTS = {
+    "users": "Users",
+    "proposals": "Proposals",
+    "roster": "Import a semester",
+    "site": "Settings of the site",
+}
 
 
 class ManagementPage(OfficePage):
@@ -33,13 +39,16 @@ class ManagementPage(OfficePage):
         )
         self.users = ManagedUsers(self)
         self.proposals = ManagedProposals(self)
+        self.roster = RosterImport(self)
         self.site = SiteSettings(self)
         self.part = "users"
         self.tabs.on_deed(lambda told: self.turn(told["tab"]))
         whole = {"sizing_mode": "stretch_both", "margin": 0, "stylesheets": [BODY_CSS]}
         self._parts = {
-            name: pn.Column(part, **whole)
-            for name, part in zip(PARTS, (self.users, self.proposals, self.site), strict=True)
+            name: pn.Column(part, css_classes=["part"], **whole)
+            for name, part in zip(
+                PARTS, (self.users, self.proposals, self.roster, self.site), strict=True
+            )
         }
         self._layout = pn.Column(self.tabs, *self._parts.values(), **whole)
 

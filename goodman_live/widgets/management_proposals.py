@@ -31,7 +31,7 @@ COLUMNS = (
 )
 _FIELDS = (
     field("pi", "PI", "suggest", is_wide=True, about=["no user", "pi "],
-          help="User name or e-mail; type a part of the name to choose."),
+          help="User name or e-mail; type a part of the name to choose. Empty for nobody."),
     field("semester", "Semester", "suggest", about=["semester"]),
     field("soar_id", "SOAR ID", is_needed=True, about=["soar id", "a proposal "],
           help="As frames carry it, or PI and collaborators do not see their data."),
@@ -98,7 +98,9 @@ class ManagedProposals(pn.viewable.Viewer):
     def _draw(self) -> None:
         found = [each for each in self.proposals if has_words(each, self.bar.text)]
         self.table.param.update(
-            rows=[row_of(each) for each in found], count=counted(len(found), "proposal")
+            rows=[row_of(each) for each in found],
+            count=counted(len(found), "proposal"),
+            empty="No proposal matches." if self.bar.text else "No proposal is registered yet.",
         )
 
     def _bar_deed(self, told: Mapping[str, Any]) -> None:
@@ -189,8 +191,9 @@ class ManagedProposals(pn.viewable.Viewer):
         changed: dict[str, Any] = {n: v for n, v in given.items() if v != getattr(proposal, n)}
         if "soar_id" in changed:
             changed["new_soar_id"] = changed.pop("soar_id")
-        if pi is not None and (proposal.pi is None or proposal.pi.id != pi):
-            changed["pi"] = pi
+        former = proposal.pi
+        if pi != (former.id if former else None):
+            changed["pi"] = pi or 0
         if not changed:
             self.form.say("Nothing was changed.")
             return
@@ -199,6 +202,11 @@ class ManagedProposals(pn.viewable.Viewer):
         self.page.place(edit=made.soar_id)
         await self._show(made.soar_id)
         self.form.say("Saved.")
+        if "pi" in changed and former is not None:
+            self.page.tell(
+                f"{former.full_name} no longer sees {made.soar_id}; add them as a collaborator "
+                "if they still should."
+            )
 
 
 def row_of(proposal: Proposal) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class NavigationBar(Component):
     proposal = param.String(doc="the selected one, '' for all")
     user = param.String(doc="who looks")
     links = param.List(default=[], doc="[title, address] in the menu of the user")
-    keys = param.List(default=[], doc="[keys, what they do]")
+    keys = param.List(default=[], doc="[keys, what they do]; ['', where] heads those of a place")
     message = param.Dict(default={}, doc="kind ('error' or 'notice') and text, the newest one")
     away = param.String(doc="why the archive does not answer, empty when it does")
     place = param.Dict(default={}, doc="url of the page shown; push, whether it is a new one")
@@ -37,6 +37,8 @@ class NavigationBar(Component):
     )
 
     _css = """
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; margin: 0; }
 .top { display: flex; align-items: center; gap: 12px; height: 42px; padding: 0 12px;
   background: var(--gl-panel); border-bottom: 1px solid var(--gl-line); }
 .brand { display: inline-flex; align-items: center; gap: 8px; font-size: 15px; font-weight: 650;
@@ -81,9 +83,11 @@ dialog { border: 1px solid var(--gl-line); border-radius: 9px; padding: 16px 20p
   background: var(--gl-panel); color: var(--gl-text); min-width: 340px; }
 dialog::backdrop { background: rgb(0 0 0 / .35); }
 dialog h2 { font-size: 15px; margin: 0 0 10px; display: flex; justify-content: space-between; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: 6px 16px; margin: 0; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 4px 16px; margin: 0;
+  max-height: calc(100vh - 150px); overflow: auto; }
 dt { font-family: var(--gl-mono); font-size: 12px; }
 dd { margin: 0; }
+dt.place { grid-column: 1 / -1; font: 600 13px var(--gl-font); margin-top: 8px; }
 @media (max-width: 1180px) {
   .brand span, .link span { display: none; }
   .link.lost span, .link.slow span { display: inline; }
@@ -119,7 +123,7 @@ export function render({ model }) {
   }
   const root = document.documentElement;
   const whole = make('div');
-  whole.innerHTML = `<header class="top">
+  whole.innerHTML = `<header class="top"><h1 class="unseen"></h1>
     <a class="brand">${BRAND}<span>Goodman Live</span></a>
     <select class="proposal" aria-label="Proposal"></select>
     <nav aria-label="Pages"></nav><span class="grow"></span>
@@ -156,6 +160,7 @@ export function render({ model }) {
       else anchor.removeAttribute('aria-current');
     }
     const here = model.pages.find(([name]) => name === model.page);
+    find('h1').textContent = here ? here[1] : '';
     if (model.base && here) document.title = `${here[1]} · Goodman Live`;
   };
   const list_pages = () => {
@@ -257,8 +262,8 @@ export function render({ model }) {
   const dialog = find('dialog');
   const show_keys = () => {
     if (dialog.open) { dialog.close(); return; }
-    find('dl').replaceChildren(...[...model.keys, ...KEYS].flatMap(([keys, what]) =>
-      [make('dt', '', keys), make('dd', '', what)]));
+    find('dl').replaceChildren(...[...KEYS, ...model.keys].flatMap(([keys, what]) =>
+      keys ? [make('dt', '', keys), make('dd', '', what)] : [make('dt', 'place', what)]));
     dialog.showModal();
   };
   find('.keys').onclick = show_keys;
@@ -295,14 +300,15 @@ here ${now.toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'medium'})
     if (model.away) find('.link').title = model.away;
   };
   const reload = () => {
-    const last = Number(sessionStorage.getItem('goodman-reloaded') || 0);
-    const wait = Math.max(0, 10000 - (Date.now() - last));
-    judge('lost', 'coming back');
+    // Kernels that die again and again are asked for more and more seldom.
+    const kept = JSON.parse(sessionStorage.getItem('goodman-reloaded') || '{"at": 0, "n": 0}');
+    const since = Date.now() - kept.at, n = since < 300000 ? kept.n : 0;
+    const wait = n ? Math.max(0, Math.min(5000 * 2 ** n, 120000) - since) : 0;
+    judge('lost', wait > 2000 ? `coming back in ${Math.round(wait / 1000)} s` : 'coming back');
     setTimeout(() => {
-      sessionStorage.setItem('goodman-reloaded', Date.now());
+      sessionStorage.setItem('goodman-reloaded', JSON.stringify({at: Date.now(), n: n + 1}));
       location.reload();
     }, wait);
-    return true;
   };
   const alive = async () => {
     const limit = AbortSignal.timeout(PATIENCE);

@@ -331,7 +331,11 @@ def latency_of(latencies: Sequence[Latency]) -> list[list[Any]]:
     """Latencies by task, as the page draws them."""
     tasks = dict.fromkeys(each.task for each in latencies)
     return [
-        [task, [[e.step, e.n, e.p50, e.p95] for e in latencies if e.task == task]] for task in tasks
+        [
+            task,
+            [[e.step.replace("_", " "), e.n, e.p50, e.p95] for e in latencies if e.task == task],
+        ]
+        for task in tasks
     ]
 
 

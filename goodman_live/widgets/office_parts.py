@@ -5,6 +5,7 @@ from __future__ import annotations
 import param
 
 from .asking import ASKING_CSS, ASKING_JS, Asking
+from .tab_panels import TABS_JS
 
 
 class FilterBar(Asking):
@@ -86,30 +87,17 @@ button:hover { color: var(--gl-text); }
 """
     _esm = (
         ASKING_JS
+        + TABS_JS
         + """
 export function render({ model }) {
   const tell = asking(model), list = make('div', 'list');
-  list.setAttribute('role', 'tablist'); list.setAttribute('aria-label', model.label);
-  list.onkeydown = (event) => {
-    const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-    if (!step) return;
-    event.preventDefault(); event.stopPropagation();
-    const all = [...list.children], at = all.indexOf(event.target);
-    const next = all[(at + step + all.length) % all.length]; next.focus(); next.click();
-  };
-  const draw = () => {
-    list.replaceChildren(...model.tabs.map(([name, label]) => {
-      const node = button(label, () => tell({tab: name})), here = name === model.tab;
-      node.setAttribute('role', 'tab'); node.setAttribute('aria-selected', here);
-      node.dataset.tab = name; node.tabIndex = here ? 0 : -1;
-      return node;
-    }));
-  };
-  const mark = () => {
-    for (const node of list.children) { const here = node.dataset.tab === model.tab;
-      node.setAttribute('aria-selected', here); node.tabIndex = here ? 0 : -1; }
-  };
-  model.on('tabs', draw); model.on('tab', mark);
+  const fill = tabbed(list, model.label, '.part');
+  const draw = () => fill(model.tabs.map(([name, label]) => {
+    const node = button(label, () => tell({tab: name}));
+    node.setAttribute('aria-selected', name === model.tab);
+    return node;
+  }));
+  model.on('tabs', draw); model.on('tab', draw);
   draw();
   document.dispatchEvent(new Event('goodman-live-ready'));
   return list;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from collections.abc import Callable
@@ -56,15 +57,20 @@ def warm_up() -> None:
     import panel as pn
     from bokeh.document import Document
 
-    from .. import client  # noqa: F401
-    from .frames import FrameList
-    from .image import ImageView
-    from .live import LivePage  # noqa: F401
+    from ..client import connection
+    from . import frame_view
+    from .live import LivePage
     from .navigation import NavigationBar
-    from .spectrum import SpectrumView
+    from .visit import Visit
 
-    parts = (NavigationBar(), SpectrumView(), ImageView(), FrameList())
-    pn.Column(*parts).get_root(doc=Document())
+    connection.get_ready()
+    nobody = Visit(None, Viewer(0, ""), None)
+    page = LivePage(nobody, lambda said: None)
+    pn.Column(NavigationBar(), page.__panel__()).get_root(doc=Document())
+    frame_view.get_ready()
+    del page
+    gc.collect()
+    gc.freeze()  # what stays for good is not looked through again while a page is drawn
 
 
 class Problem:

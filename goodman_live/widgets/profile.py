@@ -68,7 +68,8 @@ const NAMES = {centre: 'Centre of the object', aperture: 'Aperture',
 const SIDES = {'-1': ', below', '0': '', '1': ', above'};
 export function render({ model, el }) {
   const whole = document.createElement('div'); whole.className = 'whole';
-  whole.innerHTML = `<div class="bar"><h3>Along the slit</h3><span class="says grow"></span>
+  whole.innerHTML = `<div class="bar"><h3>Light along the slit, by row</h3>
+    <span class="says grow"></span>
     <button type="button" class="mirrored" title="Drag the lines of both sides together">Mirrored
     </button><button type="button" class="near" title="Only the rows about the object">Near</button>
     <button type="button" class="faint" title="Stretch what is faint">Faint</button></div>

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from ..people.entries import Proposal, SettingsChange, User
     from ..recipes import ReductionSettings
 
+NONE = "There is no proposal of yours yet. The PI adds you by your e-mail address."
+NONE_OF_STAFF = (
+    "No proposal is registered yet. Under Management, add one or import a semester: so people see "
+    "their frames, and settings can be chosen for a proposal."
+)
 NO_TITLE, NO_ABSTRACT = "Title not provided", "No abstract available"
 PARTS = {
     "about": "About",
@@ -77,8 +82,7 @@ class ProposalsPage(OfficePage):
             columns=list(LIST_COLUMNS),
             label="Proposals",
             opens=True,
-            empty="There is no proposal of yours yet. The PI adds you by your e-mail address; "
-            "staff add proposals on the page Management.",
+            empty=NONE_OF_STAFF if may(self.visit.viewer, "add proposal") else NONE,
             sizing_mode="stretch_both",
         )
         self.bar.on_deed(lambda told: self._draw(told["set"]["text"]))
@@ -170,7 +174,9 @@ class OneProposal(pn.viewable.Viewer):
             "settings": [self._settings],
             "history": [self.history],
         }
-        self._body = pn.Column(margin=0, stylesheets=[":host { row-gap: 14px; }"], **stretch)
+        self._body = pn.Column(
+            margin=0, css_classes=["part"], stylesheets=[":host { row-gap: 14px; }"], **stretch
+        )
         self._layout = pn.Column(
             *(self.head, self.tabs, self._body), margin=0, stylesheets=[_NARROW], **stretch
         )

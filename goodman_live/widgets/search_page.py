@@ -28,18 +28,19 @@ from .times import clock, date
 
 NEWS_SECONDS = 1.0
 COLUMNS = (
-    column("file", "File name", "mono", width="240px"),
-    column("object", "Object", width="120px", spare=True),
+    column("file", "File name", "name"),
+    column("object", "Object", width="120px"),
     column("proposal", "Proposal ID", width="112px"),
-    column("obstype", "Obstype", width="86px"),
-    column("wavmode", "Wavmode", width="74px"),
-    column("filter", "Filter", width="62px"),
-    column("filter2", "Filter 2", width="62px"),
+    column("obstype", "Obstype", width="86px", room="middle"),
+    column("wavmode", "Wavmode", width="74px", room="wide"),
+    column("filter", "Filter", width="62px", room="wide"),
+    column("filter2", "Filter 2", width="62px", room="wide"),
     column("grating", "Grating", width="74px"),
-    column("slit", "Slit", width="60px"),
-    column("roi", "ROI", width="76px"),
+    column("slit", "Slit", width="60px", room="middle"),
+    column("filters", "Filters", width="90px", room="narrow"),
+    column("roi", "ROI", width="120px", room="wide"),
     column("date", "Date (UT)", "mono", sorts=True),
-    column("type", "Type"),
+    column("type", "Type", "wrap"),
 )
 _SHORT = {CALIBRATED: "Wavelength cal."}
 _MARKS = {"failed": "bad", "provisional": "warn"}
@@ -231,6 +232,7 @@ def row_of(row: FileRow) -> dict[str, Any]:
         "wavmode": row.wavmode,
         "filter": glass(row.filter),
         "filter2": glass(row.filter2),
+        "filters": " + ".join(filter(is_in_beam, (row.filter, row.filter2))) or "–",
         "grating": glass(row.grating).removesuffix("_SYZY"),
         "slit": row.slit.replace("_LONG_SLIT", "″"),
         "roi": row.roi,

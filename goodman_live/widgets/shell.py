@@ -15,7 +15,8 @@ from typing import Any
 import panel as pn
 import param
 
-from ..catalog import Event
+from ..access import may
+from ..catalog import RAW, Event, Filter
 from ..errors import GoodmanError
 from . import platform
 from .navigation import HEIGHT, NavigationBar
@@ -209,12 +210,17 @@ class Shell(pn.viewable.Viewer):
                 return
 
     def _proposals(self) -> list[list[str]]:
+        """The proposals one may choose from; for who sees all, also those that only frames name."""
+        archive = self.visit.archive
         try:
-            return [[each.soar_id, each.title[:60]] for each in self.visit.archive.proposals()]
-        except AttributeError:  # an archive without people
+            found = [[each.soar_id, each.title[:60]] for each in archive.proposals()]
+            if may(self.visit.viewer, "see file", ""):
+                named = archive.choices("proposal", Filter(data_type=RAW))
+                known = {name for name, _ in found}
+                found += [[name, "not registered"] for name in sorted(set(named) - known) if name]
+        except (AttributeError, GoodmanError):  # an archive without people, or one that is away
             return []
-        except GoodmanError:
-            return []
+        return found
 
     def _list_proposals(self, proposals: list[list[str]]) -> None:
         self.bar.proposals = proposals

@@ -16,40 +16,32 @@ import param
 from astropy.table import QTable
 from bokeh.models import (
     BasicTicker,
-    BoxSelectTool,
-    ColumnDataSource,
-    CustomJS,
-    Div,
-    Label,
-    LinearAxis,
     LinearScale,
     LogScale,
     LogTicker,
-    NumeralTickFormatter,
     Range1d,
 )
-from bokeh.plotting import figure
 
 from ..errors import GoodmanError
 from ..io import read_spectrum, spectrum_bytes
 from ..line_lists import features_of
-from .image import readout_css
 from .line_marks import KIND_COLOURS, LineMarks, Mark
-from .platform import guarded
+from .platform import guarded, in_pages
 from .spectrum_data import SpectrumData, facts_of
+from .spectrum_figure import SHOWN, SpectrumPlot
+from .spectrum_lines import LineTable, lines_csv, row_of
 from .spectrum_overlays import Overlays, choices_of, others_of
-from .spectrum_scripts import READ_SPECTRUM, SAVE_PICTURE, SEND_RANGE
-from .spectrum_tools import UNITS, LineTable, SpectrumHead, SpectrumTools, moved, row_of
-from .theme import PALETTES, style_figure
+from .spectrum_tools import UNITS, SpectrumHead, SpectrumTools, moved
+from .theme import PALETTES
 
 if TYPE_CHECKING:
     from ..blocks.line_fit import LineFit
     from ..catalog import FileRow
     from ..client import ReadableArchive
 
-PROVISIONAL_NOTE = "provisional wavelength scale"
-_EMPTY = {"xs": [], "ys": [], "colour": []}
-_SHOWN = ("x", "y", "flux", "low", "high", "sigma", "sky", "bad")
+# As high as its parts need: the head, the tools that are open, the figure, the table.
+VIEW_CSS = ":host { background: var(--gl-panel); min-height: min-content !important; }"
+LEAST_FIGURE = 264  # [px] height of the figure, whatever tools are open
 
 
 class SpectrumView(pn.viewable.Viewer):
@@ -65,7 +57,9 @@ class SpectrumView(pn.viewable.Viewer):
 
     def __init__(self, *, tools: bool = False, **params: object) -> None:
         super().__init__(**params)
-        self.head = SpectrumHead(sizing_mode="stretch_width", height=34, tools=tools)
+        self.head = SpectrumHead(
+            sizing_mode="stretch_width", height=34, tools=tools, has_help=not in_pages()
+        )
         self.tools = SpectrumTools(sizing_mode="stretch_width", visible=tools)
         self.table = LineTable(sizing_mode="stretch_width", visible=False)
         self.lines: list[LineFit] = []
@@ -75,27 +69,24 @@ class SpectrumView(pn.viewable.Viewer):
         self._interactive = True
         self._archive: ReadableArchive | None = None
         self._offered: dict[int, FileRow] = {}
-        self._make_sources()
-        self._readout = Div(text="", css_classes=["gl-readout"], stylesheets=[readout_css(top=8)])
-        self._figure = self._build_figure()
-        self._marks_of_lines = LineMarks(self._figure)
+        self._plot = SpectrumPlot()
+        self._marks_of_lines = LineMarks(self._plot.figure)
         self._colour()
         self._connect()
         self._layout = pn.Column(
             self.head,
             self.tools,
             pn.Column(
-                pn.pane.Bokeh(self._figure, sizing_mode="stretch_both", margin=0),
-                pn.pane.Bokeh(self._readout, margin=0),
+                pn.pane.Bokeh(self._plot.figure, sizing_mode="stretch_both", margin=0),
+                pn.pane.Bokeh(self._plot.readout, margin=0),
                 sizing_mode="stretch_both",
                 margin=0,
-                stylesheets=[":host { position: relative; min-height: 0; }"],
+                stylesheets=[f":host {{ position: relative; min-height: {LEAST_FIGURE}px; }}"],
             ),
             self.table,
             sizing_mode="stretch_both",
             margin=0,
-            min_height=300 if tools else None,
-            stylesheets=[":host { background: var(--gl-panel); }"],
+            stylesheets=[VIEW_CSS],
         )
 
     def __panel__(self) -> pn.Column:
@@ -116,7 +107,7 @@ class SpectrumView(pn.viewable.Viewer):
             provisional=data.provisional,
             has_sky=data.sky is not None,
         )
-        self._colour_axis(data.provisional)
+        self._plot.colour_axis(self.theme, provisional=data.provisional)
         self.head.param.update(file_id=file_id)
         self.head.param.update(file_name=file_name)
 
@@ -125,16 +116,16 @@ class SpectrumView(pn.viewable.Viewer):
         self._table = self._data = None
         self._forget_lines()
         self.overlay([])
-        self._source.data = {name: [] for name in _SHOWN}
-        self._marks.data = {"x": [], "y": []}
+        self._plot.source.data = {name: [] for name in SHOWN}
+        self._plot.marks.data = self._plot.alone.data = {"x": [], "y": []}
         self.head.param.update(file_name="", file_id=0, facts="", provisional=False, has_sky=False)
 
     def make_interactive(self, interactive: bool) -> None:
         """Whether one can move about in it, from now on; lines are measured in any case."""
         self._interactive = interactive
-        toolbar = self._figure.toolbar
+        toolbar = self._plot.figure.toolbar
         toolbar.visible = interactive
-        toolbar.active_scroll = self._wheel if interactive else None
+        toolbar.active_scroll = self._plot.wheel if interactive else None
         self._arm()
 
     def overlay(self, spectra: Sequence[tuple[str, QTable]]) -> None:
@@ -152,20 +143,22 @@ class SpectrumView(pn.viewable.Viewer):
         self._offered = {one.id: one for rows in others.values() for one in rows}
         self.tools.offered = choices_of(others)
 
-    def measure(self, low: float, high: float) -> LineFit | None:
-        """Fit the line between two wavelengths [Angstrom] and add it to the table.
+    def measure(self, low: float, high: float, how: str = "fit") -> LineFit | None:
+        """Fit, or sum (``how='sum'``), the line between two wavelengths; add it to the table.
 
         None, and a message among the tools, where there is no line. The pixels are taken as they
         were measured, whatever unit and smoothing are shown.
         """
         if self._data is None:
             return None
-        from ..blocks.line_fit import fit_line  # its import would delay the page
+        from ..blocks.line_fit import fit_line  # their import would delay the page
+        from ..blocks.line_sum import sum_line
 
+        find = sum_line if how == "sum" else fit_line
         data = self._data
         low, high = min(low, high), max(low, high)
         try:
-            fit = fit_line(
+            fit = find(
                 data.wavelength, data.flux, data.uncertainty, data.masked, low=low, high=high
             )
         except GoodmanError as error:
@@ -177,64 +170,6 @@ class SpectrumView(pn.viewable.Viewer):
         return fit
 
     # Parts
-
-    def _make_sources(self) -> None:
-        self._source = ColumnDataSource({name: [] for name in _SHOWN})
-        self._marks = ColumnDataSource({"x": [], "y": []})
-        self._over = ColumnDataSource(dict(_EMPTY))
-        self._fits = ColumnDataSource({"xs": [], "ys": []})
-        self._selected = ColumnDataSource({"x": [0.0, 0.0]})
-        self._picture = ColumnDataSource({"name": ["spectrum"]})
-
-    def _build_figure(self) -> figure:
-        self._select = BoxSelectTool(dimensions="width", renderers=[], persistent=False)
-        fig = figure(
-            sizing_mode="stretch_both",
-            tools="pan,box_zoom,xwheel_zoom,reset",
-            active_scroll="xwheel_zoom",
-            active_drag="box_zoom",
-            toolbar_location="right",
-            x_range=Range1d(0, 1),
-            y_range=Range1d(0, 1),
-            min_border=0,
-            output_backend="canvas",
-        )
-        fig.add_tools(self._select)
-        self._zoom, self._wheel = fig.toolbar.active_drag, fig.toolbar.active_scroll
-        fig.toolbar.logo = None
-        self._add_glyphs(fig)
-        fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000]")
-        at_cursor = {"source": self._source, "readout": self._readout}
-        fig.js_on_event("mousemove", CustomJS(args=at_cursor, code=READ_SPECTRUM))
-        fig.js_on_event("mouseleave", CustomJS(args=at_cursor, code="readout.text = ''"))
-        chosen = CustomJS(args={"chosen": self._selected}, code=SEND_RANGE)
-        fig.js_on_event("selectiongeometry", chosen)
-        self._picture.js_on_change("data", CustomJS(args={"fig": fig}, code=SAVE_PICTURE))
-        fig.tags = [self._picture]  # a model that nothing refers to is not sent
-        return fig
-
-    def _add_glyphs(self, fig: figure) -> None:
-        fig.extra_y_ranges = {"sky": Range1d(0, 1)}
-        self._sky_axis = LinearAxis(y_range_name="sky", axis_label="sky", visible=False)
-        fig.add_layout(self._sky_axis, "right")
-        fig.extra_y_scales = {"sky": LinearScale()}
-        faint = {"y_range_name": "sky", "line_alpha": 0.6, "visible": False}
-        self._sky_line = fig.line("x", "sky", source=self._source, line_width=1, **faint)
-        self._band = fig.varea("x", "low", "high", source=self._source, fill_alpha=0.6)
-        fig.multi_line("xs", "ys", source=self._over, line_color="colour", line_width=1.1)
-        self._line = fig.line("x", "y", source=self._source, line_width=1.2)
-        self._bad = fig.scatter("x", "y", source=self._marks, marker="x", size=5, line_width=1.2)
-        self._fit_line = fig.multi_line("xs", "ys", source=self._fits, line_width=2)
-        self._note = Label(
-            x=10,
-            y=8,
-            x_units="screen",
-            y_units="screen",
-            text=PROVISIONAL_NOTE,
-            visible=False,
-            text_font_size="12px",
-        )
-        fig.add_layout(self._note)
 
     def _connect(self) -> None:
         self.param.watch(lambda *_: self._colour(), "theme")
@@ -253,7 +188,9 @@ class SpectrumView(pn.viewable.Viewer):
         tools.watch(lambda event: event.new and self.measure(*event.new), "typed")
         tools.watch(lambda event: event.new and self._export(event.new.split(":")[0]), "ask")
         self.table.param.watch(self._drop_line, "dropped")
-        self._selected.on_change("data", guarded(self._range_selected))
+        self._plot.selected.on_change("data", guarded(self._range_selected))
+        self.head.param.watch(lambda event: event.new and self.measure(*event.new), "between")
+        self._name_models()
 
     # The curve
 
@@ -272,19 +209,22 @@ class SpectrumView(pn.viewable.Viewer):
             line = np.where(line > 0, line, np.nan)
         single = {
             "y": line,
+            "ghost": data.ghost(),
             "flux": data.flux,
             "low": low,
             "high": high,
             "sigma": data.uncertainty,
             "sky": np.full(data.flux.shape, np.nan) if data.sky is None else data.sky,
         }
-        self._source.data = {
+        self._plot.source.data = {
             "x": data.wavelength,
             **{name: values.astype(np.float32) for name, values in single.items()},
-            "bad": data.masked.astype(np.uint8),
+            "bad": data.masked.astype(np.uint8) + 2 * data.mended.astype(np.uint8),
         }
+        alone = data.alone()
+        self._plot.alone.data = {"x": data.wavelength[alone], "y": line[alone]}
         x, y = data.marks(data.positive_range() if self.tools.log else None)
-        self._marks.data = {"x": x, "y": y}
+        self._plot.marks.data = {"x": x, "y": y}
         self._draw_overlays()
 
     def _redraw(self) -> None:
@@ -298,37 +238,41 @@ class SpectrumView(pn.viewable.Viewer):
 
     def _scale(self, data: SpectrumData) -> None:
         if data.wavelength.size:
-            _set_range(self._figure.x_range, float(data.wavelength[0]), float(data.wavelength[-1]))
+            _set_range(
+                self._plot.figure.x_range, float(data.wavelength[0]), float(data.wavelength[-1])
+            )
         self._scale_flux(self._shown(data))
 
     def _scale_flux(self, shown: SpectrumData) -> None:
         limits = shown.positive_range() if self.tools.log else shown.flux_range()
-        _set_range(self._figure.y_range, *limits)
+        _set_range(self._plot.figure.y_range, *limits)
         if shown.sky is not None and np.isfinite(shown.sky).any():
             low, high = np.nanpercentile(shown.sky, [0.5, 99.8])
             _set_range(
-                self._figure.extra_y_ranges["sky"], min(0.0, float(low)), float(high) * 1.1 or 1.0
+                self._plot.figure.extra_y_ranges["sky"],
+                min(0.0, float(low)),
+                float(high) * 1.1 or 1.0,
             )
 
     def _rescale(self) -> None:
         """Change between the linear and the logarithmic flux axis."""
         log = self.tools.log
-        axis = self._figure.yaxis[0]
+        axis = self._plot.figure.yaxis[0]
         self._redraw()
-        self._figure.y_scale = LogScale() if log else LinearScale()
+        self._plot.figure.y_scale = LogScale() if log else LinearScale()
         axis.ticker = LogTicker() if log else BasicTicker()
-        self._figure.ygrid[0].ticker = axis.ticker
+        self._plot.figure.ygrid[0].ticker = axis.ticker
 
     def _label(self) -> None:
         data, unit = self._data, self.tools.unit
-        self._note.visible = data.provisional
+        self._plot.note.visible = data.provisional
         scale = "Wavelength in air [Å]" + (" — provisional" if data.provisional else "")
-        self._figure.xaxis[0].axis_label = scale
-        self._figure.yaxis[0].axis_label = f"Flux [{unit}]" if unit else "Flux"
-        self._sky_axis.axis_label = f"Sky [{unit}]" if unit else "Sky"
+        self._plot.figure.xaxis[0].axis_label = scale
+        self._plot.figure.yaxis[0].axis_label = f"Flux [{unit}]" if unit else "Flux"
+        self._plot.sky_axis.axis_label = f"Sky [{unit}]" if unit else "Sky"
 
     def _show_sky(self) -> None:
-        self._sky_line.visible = self._sky_axis.visible = self.head.sky
+        self._plot.sky_line.visible = self._plot.sky_axis.visible = self.head.sky
 
     # Tools
 
@@ -337,11 +281,22 @@ class SpectrumView(pn.viewable.Viewer):
         if not self.head.tools:
             self.tools.measuring = False
 
+    def _name_models(self) -> None:
+        """Tell the page which models it changes by itself, without waiting for the kernel."""
+        names = {"figure": self._plot.figure.id, "mark": self._plot.mark.id}
+        self.head.param.update(**names)
+        self.tools.param.update(
+            figure=self._plot.figure.id,
+            selecting=self._plot.select.id,
+            zooming=self._plot.zoom.id if self._interactive else "",
+        )
+
     def _arm(self) -> None:
-        """Dragging selects a range, or zooms."""
+        """Dragging selects a range, or zooms; the page has done so already, if it was asked."""
         self.tools.message = ""
-        zoom = self._zoom if self._interactive else None
-        self._figure.toolbar.active_drag = self._select if self.tools.measuring else zoom
+        self._name_models()
+        zoom = self._plot.zoom if self._interactive else None
+        self._plot.figure.toolbar.active_drag = self._plot.select if self.tools.measuring else zoom
 
     def _range_selected(self, attribute: str, old: dict, new: dict) -> None:
         low, high = new["x"]
@@ -356,9 +311,6 @@ class SpectrumView(pn.viewable.Viewer):
         if key in switches:
             owner, name = switches[key]
             setattr(owner, name, not getattr(owner, name))
-        elif key == "m":
-            self.head.tools = True
-            self.tools.measuring = not self.tools.measuring
         elif key == "u":
             units = self.tools.units
             self.tools.unit = units[(units.index(self.tools.unit) + 1) % len(units)]
@@ -367,14 +319,14 @@ class SpectrumView(pn.viewable.Viewer):
 
     def _move(self, key: str) -> None:
         """Change the view by a key; outside a figure nothing is known of its wheel."""
-        axis = self._figure.x_range
+        axis = self._plot.figure.x_range
         low, high = axis.start, axis.end
         if key == "0":
             self._scale(self._data)
         elif key == "y":
             part = self._shown(self._data).between(low, high)
             limits = part.positive_range() if self.tools.log else part.flux_range()
-            self._figure.y_range.update(start=limits[0], end=limits[1])
+            self._plot.figure.y_range.update(start=limits[0], end=limits[1])
         else:
             start, end = moved(key, low, high)
             axis.update(start=start, end=end)
@@ -399,8 +351,8 @@ class SpectrumView(pn.viewable.Viewer):
             part = self._data.wavelength[inside]
             xs.append(part)
             ys.append(fit.per_pixel(part) * self._data.factor(self.tools.unit)[inside])
-        if xs or self._fits.data["xs"]:
-            self._fits.data = {"xs": xs, "ys": ys}
+        if xs or self._plot.fits.data["xs"]:
+            self._plot.fits.data = {"xs": xs, "ys": ys}
         self._name_lines()
 
     def _name_lines(self) -> None:
@@ -409,12 +361,15 @@ class SpectrumView(pn.viewable.Viewer):
             self.table.visible = False
             self.table.rows = []
             return
-        # The light of a whole line is per pixel and per Angstrom the same.
-        unit = UNITS[1] if self.tools.unit == UNITS[2] else self.tools.unit
-        per = 1.0 / self._data.exposure if unit == UNITS[1] else 1.0
+        unit, per = self._unit_of_lines()
         known = self.tools.lists, self.tools.redshift
         self.table.param.update(rows=[row_of(fit, per, known) for fit in self.lines], unit=unit)
         self.table.visible = True
+
+    def _unit_of_lines(self) -> tuple[str, float]:
+        """Unit of whole lines, whose light has no per Angstrom, and the factor to it."""
+        unit = UNITS[1] if self.tools.unit == UNITS[2] else self.tools.unit
+        return unit, 1.0 / self._data.exposure if unit == UNITS[1] else 1.0
 
     def _mark_lines(self) -> None:
         colours = KIND_COLOURS[self.theme]
@@ -430,7 +385,7 @@ class SpectrumView(pn.viewable.Viewer):
         mine = None if self._data is None else self._shown(self._data)
         named = self._overlays.names(self.theme)
         if named or self.tools.overlays:
-            self._over.data = self._overlays.curves(
+            self._plot.over.data = self._overlays.curves(
                 mine, self.tools.unit, self.tools.width, self.theme, level=self.tools.level
             )
             self.tools.overlays = named
@@ -458,12 +413,17 @@ class SpectrumView(pn.viewable.Viewer):
             return
         stem = self.head.file_name.removesuffix(".fits") or "spectrum"
         if kind == "png":
-            self._picture.data = {"name": [f"{stem}.png"]}
+            self._plot.picture.data = {"name": [f"{stem}.png"]}
         elif kind == "csv":
             told = [self.head.file_name]
             if self.tools.width > 1:
                 told += [f"running mean over {self.tools.width} pixels"]
             self.tools.offer(f"{stem}.csv", self._shown(self._data).to_csv(told), "text/csv")
+        elif kind == "lines" and not self.lines:
+            self.tools.message = "No line has been measured yet."
+        elif kind == "lines":
+            content = lines_csv(self.lines, *self._unit_of_lines(), [self.head.file_name])
+            self.tools.offer(f"{stem}_lines.csv", content, "text/csv")
         elif kind == "fits":
             content = spectrum_bytes(self._table, f"{stem}.fits")
             self.tools.offer(f"{stem}.fits", content, "application/fits")
@@ -471,27 +431,14 @@ class SpectrumView(pn.viewable.Viewer):
     # Colours
 
     def _colour(self) -> None:
-        colours = PALETTES[self.theme]
         self.head.theme = self.theme
-        style_figure(self._figure, self.theme)
-        self._line.glyph.line_color = colours["flux"]
-        self._band.glyph.fill_color = colours["band"]
-        self._bad.glyph.line_color = colours["bad"]
-        self._sky_line.glyph.line_color = colours["sky"]
-        self._sky_axis.axis_label_text_color = self._sky_axis.major_label_text_color = colours[
-            "sky"
-        ]
-        self._note.text_color = colours["warn"]
+        self._plot.colour(self.theme)
         kinds = dict(KIND_COLOURS[self.theme])
-        self._fit_line.glyph.line_color = kinds.pop("fit")
+        kinds.pop("fit")
         self.tools.colours = kinds
         self._mark_lines()
         self._draw_overlays()
-        self._colour_axis(self.head.provisional)
-
-    def _colour_axis(self, provisional: bool) -> None:
-        colour = PALETTES[self.theme]["warn" if provisional else "dim"]
-        self._figure.xaxis[0].axis_label_text_color = colour
+        self._plot.colour_axis(self.theme, provisional=self.head.provisional)
 
 
 def _set_range(axis: Range1d, low: float, high: float) -> None:

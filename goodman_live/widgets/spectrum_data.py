@@ -11,8 +11,12 @@ from astropy.table import QTable
 
 from ..blocks.resample import pixel_edges
 from ..blocks.smooth import smooth_boxcar
+from ..quality import Quality
 
-UNITS = ("electron", "electron / s", "electron / s / Å")
+UNITS = ("electrons", "electrons / s", "electrons / s / Å")
+_SPIKE = 2.5  # times its higher neighbour: a pixel that stands out more is no line
+_UNSURE = 5.0  # times the median error: such a pixel of low signal to noise rules no axis
+_LAMPS = ("arc", "focus", "flat")  # kinds of frames whose signal to noise tells nothing
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,15 @@ class SpectrumData:
     flux, uncertainty, sky
         In ``unit``; the uncertainty is NaN where unknown, sky is None where the product has none.
     masked
-        True where a quality bit is set.
+        True where the flux cannot be believed.
+    mended
+        True where a part of the flux is made up for, and the error is wider for it.
     provisional
         Whether the wavelength scale comes from the grating equation alone.
     exposure
         [s]; NaN where unknown.
+    is_lamp
+        Whether the light is that of a lamp.
     """
 
     wavelength: np.ndarray
@@ -41,21 +49,27 @@ class SpectrumData:
     unit: str
     provisional: bool
     exposure: float = float("nan")
+    mended: np.ndarray | None = None
+    is_lamp: bool = False
 
     @classmethod
     def from_table(cls, table: QTable) -> SpectrumData:
         """Take a product as `goodman_live.io.read_spectrum` gives it; the table is not modified."""
         order = np.argsort(_values(table, "wavelength"))
         header = table.meta.get("header", {})
+        quality = np.asarray(table["mask"])[order].astype(np.uint16)
+        masked = (quality & ~np.uint16(Quality.INTERPOLATED)) != 0
         return cls(
             wavelength=_values(table, "wavelength")[order],
             flux=_values(table, "flux")[order],
             uncertainty=_values(table, "uncertainty")[order],
             sky=_values(table, "sky")[order] if "sky" in table.colnames else None,
-            masked=np.asarray(table["mask"])[order] != 0,
-            unit=str(getattr(table["flux"], "unit", "") or ""),
+            masked=masked,
+            mended=(quality != 0) & ~masked,
+            unit=_unit_in_words(str(getattr(table["flux"], "unit", "") or "")),
             provisional=header.get("GSP_WSTA", "provisional") != "calibrated",
             exposure=_exposure(header),
+            is_lamp=header.get("GSP_KIND", "") in _LAMPS,
         )
 
     @property
@@ -95,13 +109,22 @@ class SpectrumData:
         )
 
     def flux_range(self) -> tuple[float, float]:
-        """Flux axis that shows the good pixels, not ruled by a few spikes; (0, 1) without any."""
-        flux = self.flux[self.good]
+        """Flux axis that shows all lines, not ruled by lone spikes; (0, 1) without a good pixel."""
+        use = self.good
+        known = use & (self.uncertainty > 0)
+        if known.any():
+            typical = np.median(self.uncertainty[known])
+            unsure = self.uncertainty > _UNSURE * typical
+            use = use & ~(unsure & (np.abs(self.flux) < _UNSURE * self.uncertainty))
+        flux = self.flux[use]
         if flux.size == 0:
             return 0.0, 1.0
-        low, high = np.percentile(flux, [0.5, 99.5])
-        inside = flux[(flux >= low - 0.5 * (high - low)) & (flux <= high + 0.5 * (high - low))]
-        low, high = float(inside.min()), float(inside.max())
+        middle = float(np.median(flux))
+        net = np.pad(flux - middle, 1, mode="edge")
+        before, here, after = net[:-2], net[1:-1], net[2:]
+        above = np.minimum(here, _SPIKE * np.maximum(np.maximum(before, after), 0))
+        below = np.maximum(here, _SPIKE * np.minimum(np.minimum(before, after), 0))
+        low, high = middle + float(below.min()), middle + float(above.max())
         pad = 0.06 * (high - low) or 1.0
         return min(low - pad, 0.0) if low < 0.3 * high else low - pad, high + pad
 
@@ -118,17 +141,30 @@ class SpectrumData:
         """Flux to draw as a line: NaN, so a gap, wherever it cannot be believed."""
         return np.where(self.good, self.flux, np.nan)
 
+    def ghost(self) -> np.ndarray:
+        """What the masked pixels hold, and the pixels beside them; NaN elsewhere."""
+        beside = np.convolve(self.masked, [1, 1, 1], mode="same") > 0
+        return np.where(beside, self.flux, np.nan)
+
+    def alone(self) -> np.ndarray:
+        """True for good pixels between pixels that are not: no line can be drawn of one pixel."""
+        good = np.pad(self.good, 1)
+        return self.good & ~good[:-2] & ~good[2:]
+
     def band(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper edge of the one-sigma band, straight over pixels that are not good."""
+        """Lower and upper edge of the one-sigma band; of no height where there is no good pixel."""
         flux = self._bridged(self.flux, self.good)
         known = self.good & np.isfinite(self.uncertainty)
-        sigma = self._bridged(self.uncertainty, known)
+        sigma = np.where(known, self.uncertainty, 0.0)
         return flux - sigma, flux + sigma
 
     def marks(self, limits: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Wavelength and flux of the masked pixels; beyond the flux axis they lie on its edge."""
-        flux = np.where(np.isfinite(self.flux), self.flux, self._bridged(self.flux, self.good))
+        """Wavelength and flux of the masked pixels; beyond the flux axis they lie on its edge.
+
+        Those without a number lie on the lower edge.
+        """
         low, high = limits or self.flux_range()
+        flux = np.where(np.isfinite(self.flux), self.flux, low)
         margin = 0.015 * (high - low)
         if limits is not None and low > 0:
             return self.wavelength[self.masked], np.clip(flux[self.masked], 1.1 * low, high / 1.1)
@@ -144,7 +180,11 @@ class SpectrumData:
         inside = (self.wavelength >= low) & (self.wavelength <= high)
         arrays = ("wavelength", "flux", "uncertainty", "masked")
         kept = {name: getattr(self, name)[inside] for name in arrays}
-        return replace(self, **kept, sky=None if self.sky is None else self.sky[inside])
+        kept |= {
+            name: None if values is None else values[inside]
+            for name, values in (("sky", self.sky), ("mended", self.mended))
+        }
+        return replace(self, **kept)
 
     def signal_to_noise(self) -> float:
         """Median signal over noise of a good pixel; NaN where no error is known."""
@@ -174,6 +214,11 @@ def _values(table: QTable, name: str) -> np.ndarray:
     return np.asarray(getattr(column, "value", column), dtype=float)
 
 
+def _unit_in_words(unit: str) -> str:
+    """The unit of a product as people read it: electrons, as on all axes."""
+    return unit.replace("electron", "electrons", 1)
+
+
 def _exposure(header: object) -> float:
     value = header.get("EXPTIME")
     return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
@@ -185,7 +230,7 @@ def facts_of(data: SpectrumData, header: object) -> str:
     if data.wavelength.size:
         parts.append(f"{data.wavelength[0]:.0f}–{data.wavelength[-1]:.0f} Å")
     ratio = data.signal_to_noise()
-    if np.isfinite(ratio):
+    if np.isfinite(ratio) and not data.is_lamp:
         parts.append(f"S/N {ratio:.1f} per pixel")
     residual = header.get("GSP_WRMS")
     if isinstance(residual, int | float) and residual > 0 and not data.provisional:
@@ -193,4 +238,7 @@ def facts_of(data: SpectrumData, header: object) -> str:
     n_masked = int(data.masked.sum())
     if n_masked:
         parts.append(f"{n_masked} masked")
+    n_mended = 0 if data.mended is None else int(data.mended.sum())
+    if n_mended:
+        parts.append(f"{n_mended} mended")
     return " · ".join(parts)

@@ -2,6 +2,7 @@
 
 READ_SPECTRUM = """
 const {x, flux, sigma, bad} = source.data;
+fig.__goodman_x = cb_obj.x;
 if (x == null || x.length === 0) { readout.text = ''; return; }
 let low = 0, high = x.length - 1;
 while (high - low > 1) { const middle = (low + high) >> 1;
@@ -9,8 +10,11 @@ while (high - low > 1) { const middle = (low + high) >> 1;
 const i = Math.abs(x[low] - cb_obj.x) < Math.abs(x[high] - cb_obj.x) ? low : high;
 const digits = (value) => Number(value.toPrecision(5));
 readout.text = `λ ${x[i].toFixed(2)} Å   flux ${digits(flux[i])}` +
-  (sigma[i] > 0 ? ` ± ${Number(sigma[i].toPrecision(3))}` : '') + (bad[i] ? '   masked' : '');
+  (sigma[i] > 0 ? ` ± ${Number(sigma[i].toPrecision(3))}` : '') +
+  ['', '   masked', '   partly mended'][bad[i]];
 """
+
+READ_NOTHING = "readout.text = ''; fig.__goodman_x = null;"
 
 SEND_RANGE = """
 const {geometry, final} = cb_obj;

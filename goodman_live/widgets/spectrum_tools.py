@@ -1,33 +1,29 @@
-"""The controls around a spectrum: its head, the row of tools, the table of measured lines."""
+"""The controls around a spectrum: its head, and the row of tools."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import param
 
-from ..line_lists import LISTS, nearest_feature
+from ..line_lists import LISTS
 from .component import Component
 from .spectrum_data import UNITS
 from .theme import root_css
-
-if TYPE_CHECKING:
-    from ..blocks.line_fit import LineFit
 
 WIDTHS = (1, 3, 5, 7, 9, 15, 25, 51)  # [pixel] boxes that one may smooth with
 KEYS = (
     ("t", "tools"),
     ("s", "sky"),
-    ("m", "measure a line"),
+    ("m", "measure lines by dragging over them"),
+    ("k k", "fit the line between two places of the pointer"),
+    ("e e", "sum it, whatever its shape: centroid, flux, equivalent width"),
     ("l", "logarithmic"),
     ("u", "next unit"),
     ("y", "flux axis to what is in view"),
     ("← →", "move along"),
     ("+ −", "closer, wider"),
     ("0", "whole spectrum"),
-    ("?", "these keys"),
 )
 
 
@@ -67,7 +63,15 @@ class SpectrumHead(Component):
     sky = param.Boolean(default=False, doc="whether the sky is drawn")
     tools = param.Boolean(default=False, doc="whether the tools are shown")
     key = param.String(doc="set by the page: key pressed and a count, such as 'u:3'")
-    keys = param.List(default=[list(pair) for pair in KEYS], constant=True, doc="key, what it does")
+    keys = param.List(
+        default=[list(pair) for pair in (*KEYS, ("?", "these keys"))],
+        constant=True,
+        doc="key, what it does",
+    )
+    figure = param.String(doc="number of the figure's model")
+    mark = param.String(doc="number of the model of the mark")
+    between = param.List(default=[], doc="set by the page: two marks [Angstrom], 'fit' or 'sum'")
+    has_help = param.Boolean(default=True, doc="whether the keys are told here: no page does so")
     theme = param.String(default="light", doc="colours where no page sets them")
     css = param.String(default=root_css(), constant=True, doc="colours for notebooks")
 
@@ -121,25 +125,57 @@ export function render({ model, view }) {"""
   };
   sky.onclick = () => { model.sky = !model.sky; };
   tools.onclick = () => { model.tools = !model.tools; };
-  find('.help').onclick = help;
+  find('.help').onclick = help; find('.help').hidden = !model.has_help;
+  const models = view?.model?.document;
+  let begun = null, how = '';
+  const mark = (x, key = '') => {
+    begun = x; how = key; const line = models?.get_model_by_id(model.mark);
+    if (line) line.setv(x == null ? {visible: false} : {location: x, visible: true});
+  };
+  // Two marks of the pointer, as in IRAF: the range between them is measured.
+  const measure_here = (key) => {
+    const x = models?.get_model_by_id(model.figure)?.__goodman_x;
+    if (x == null || !model.file_name) return;
+    if (begun == null || how !== key) { mark(x, key); return; }
+    if (x !== begun) model.between = [Math.min(x, begun), Math.max(x, begun),
+      key === 'e' ? 'sum' : 'fit'];
+    model.tools = true; mark(null);
+  };
   let count = 0;
+  const deeds = {
+    k: () => measure_here('k'), e: () => measure_here('e'),
+    m: () => { model.tools = true; whole.dispatchEvent(new Event('goodman-measure')); },
+  };
+  const ask = (key) => { model.key = `${key}:${++count}`; };
+  for (const key of ['t', 's', 'l', 'u', 'y', '0', '+', '-', '=', 'ArrowLeft', 'ArrowRight'])
+    deeds[key] = () => ask(key);
+  if (model.has_help) deeds['?'] = help;
+  // Before anybody else: to a notebook the same keys mean other things.
   const pressed = (event) => {
     const from = event.composedPath()[0];
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || from.isContentEditable) return;
     if (['INPUT', 'SELECT', 'TEXTAREA'].includes(from.tagName)) return;
-    if (event.key === 'Escape') { keys.hidden = true; return; }
-    if (event.key === '?') { help(); return; }
-    if (!['t', 's', 'm', 'l', 'u', 'y', '0', '+', '-', '=', 'ArrowLeft', 'ArrowRight']
-      .includes(event.key)) return;
-    event.preventDefault(); event.stopPropagation();
-    model.key = `${event.key}:${++count}`;
+    if (!inside && !event.composedPath().includes(whole)) return;
+    if (event.key === 'Escape') { keys.hidden = true; mark(null); return; }
+    if (!deeds[event.key]) return;
+    event.preventDefault(); event.stopImmediatePropagation();
+    deeds[event.key]();
   };
-  // Keys count wherever the focus is in this view: the figure has none of its own.
+  // Keys count wherever the focus or the pointer is in this view: the figure has no focus.
   const whole = view?.parent?.el ?? bar;
   whole.tabIndex = 0; whole.style.outlineOffset = '-2px';
   whole.setAttribute('aria-label', 'Spectrum');
-  whole.addEventListener('keydown', pressed);
-  model.on('remove', () => whole.removeEventListener('keydown', pressed));
+  let inside = false;
+  const enter = () => { inside = true; };
+  // Who has gone on to the image means the image, which has keys of its own.
+  const leave = () => { inside = false; if (whole.matches(':focus')) whole.blur(); };
+  whole.addEventListener('pointerenter', enter); whole.addEventListener('pointerleave', leave);
+  window.addEventListener('keydown', pressed, true);
+  model.on('remove', () => {
+    window.removeEventListener('keydown', pressed, true);
+    whole.removeEventListener('pointerenter', enter);
+    whole.removeEventListener('pointerleave', leave);
+  });
   for (const property of ['file_name', 'file_id', 'facts', 'provisional', 'has_sky',
     'sky', 'tools']) model.on(property, show);
   show();
@@ -168,6 +204,9 @@ class SpectrumTools(Component):
     dropped = param.String(doc="set by the page: name of an overlay to take away")
     message = param.String(doc="why a line could not be measured; empty when all is well")
     typed = param.List(default=[], doc="set by the page: range typed to be measured [Angstrom]")
+    figure = param.String(doc="number of the figure's model")
+    selecting = param.String(doc="number of the tool that selects a range")
+    zooming = param.String(doc="number of the tool that zooms, empty where one may not")
     ask = param.String(doc="set by the page: what to export and a count, such as 'csv:1'")
     file = param.Dict(default={}, doc="file for the browser to save: name, kind, content (base64)")
 
@@ -189,7 +228,7 @@ button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl
 [hidden] { display: none !important; }
 """
     _esm = """
-export function render({ model }) {
+export function render({ model, view }) {
   const row = document.createElement('div'); row.className = 'gl-tools';
   const make = (tag, text, title) => { const node = document.createElement(tag);
     if (text != null) node.textContent = text; if (title) node.title = title; return node; };
@@ -259,8 +298,19 @@ export function render({ model }) {
     if (low.value && high.value) { model.typed = []; model.typed = range; } };
   high.onkeydown = (event) => { if (event.key === 'Enter') fit.onclick(); };
   const typing = group(low, high, fit);
-  const typings = () => { typing.hidden = !model.measuring; };
-  model.on('measuring', typings); typings();
+  // What dragging does changes here at once: the kernel may be busy when somebody drags.
+  const models = view?.model?.document;
+  const arm = () => {
+    typing.hidden = !model.measuring;
+    const figure = models?.get_model_by_id(model.figure);
+    const tool = model.measuring ? model.selecting : model.zooming;
+    if (figure) figure.toolbar.active_drag = tool ? models.get_model_by_id(tool) : null;
+  };
+  model.on('measuring', arm); typing.hidden = !model.measuring;
+  const whole = view?.parent?.el;
+  const measure = () => { model.measuring = !model.measuring; };
+  whole?.addEventListener('goodman-measure', measure);
+  model.on('remove', () => whole?.removeEventListener('goodman-measure', measure));
   const message = make('span'); message.className = 'message';
   message.setAttribute('role', 'status');
   const tell = () => { message.textContent = model.message; }; model.on('message', tell); tell();
@@ -297,7 +347,8 @@ export function render({ model }) {
   const save = make('select'); save.setAttribute('aria-label', 'Save as');
   for (const [text, kind, title] of [['Save…', '', ''],
     ['PNG: the figure as it is', 'png'], ['CSV: as shown, unit and smoothing', 'csv'],
-    ['FITS: as measured, with the header', 'fits']]) save.add(new Option(text, kind));
+    ['FITS: as measured, with the header', 'fits'], ['CSV: the lines measured', 'lines']])
+    save.add(new Option(text, kind));
   save.onchange = () => { if (save.value) model.ask = `${save.value}:${++asked}`;
     save.value = ''; };
   save.style.maxWidth = '70px';
@@ -325,83 +376,3 @@ export function render({ model }) {
         """Have the browser save bytes as a file of this name."""
         coded = base64.b64encode(content).decode("ascii")
         self.file = {"name": name, "kind": kind, "content": coded}
-
-
-class LineTable(Component):
-    """The lines measured, the newest first."""
-
-    rows = param.List(default=[], doc="one dict of texts for each line")
-    unit = param.String(doc="unit of the fluxes")
-    dropped = param.Integer(default=-1, doc="set by the page: number of a line to forget")
-
-    _css = """
-.scroll { max-height: 76px; overflow: auto; border-top: 1px solid var(--gl-line); }
-table { border-collapse: collapse; width: 100%; font-size: 12px; }
-th { text-align: right; font-weight: 500; color: var(--gl-dim); padding: 2px 10px;
-  position: sticky; top: 0; background: var(--gl-panel); white-space: nowrap; }
-td { text-align: right; padding: 1px 10px; font-family: var(--gl-mono); white-space: nowrap;
-  font-variant-numeric: tabular-nums; border-top: 1px solid var(--gl-line); }
-th:first-child, td:first-child { text-align: left; }
-td button { padding: 0 5px; border: 0; color: var(--gl-dim); }
-.spread { color: var(--gl-dim); }
-"""
-    _esm = """
-export function render({ model }) {
-  const scroll = document.createElement('div'); scroll.className = 'scroll';
-  const table = document.createElement('table');
-  scroll.append(table);
-  const cell = (tag, text) => { const node = document.createElement(tag);
-    node.textContent = text; return node; };
-  const draw = () => {
-    scroll.hidden = model.rows.length === 0;
-    if (scroll.hidden) { table.replaceChildren(); return; }
-    const head = document.createElement('tr');
-    for (const title of ['Line', 'Centre [Å]', 'FWHM [Å]', 'Equivalent width [Å]',
-      `Flux [${model.unit}]`, 'χ²/ν', '']) head.append(cell('th', title));
-    table.replaceChildren(head, ...model.rows.map((row, number) => {
-      const line = document.createElement('tr');
-      line.append(cell('td', row.name));
-      for (const name of ['center', 'fwhm', 'equivalent_width', 'flux']) {
-        const [value, error] = row[name]; const node = cell('td', value);
-        const more = cell('span', error && ' ± ' + error); more.className = 'spread';
-        node.append(more); line.append(node);
-      }
-      line.append(cell('td', row.chi));
-      const forget = cell('button', '✕'); forget.setAttribute('aria-label', 'Forget this line');
-      forget.onclick = () => { model.dropped = -1; model.dropped = number; };
-      const last = cell('td', ''); last.append(forget); line.append(last);
-      return line;
-    }));
-  };
-  model.on('rows', draw); model.on('unit', draw); draw();
-  return scroll;
-}
-"""
-
-
-def with_error(value: float, error: float) -> tuple[str, str]:
-    """A figure and its error as text, both to two digits of the error; ``('–', '')`` for none."""
-    if not (value == value and error == error and 0 < error < float("inf")):
-        return "–", ""
-    digits = max(0, 1 - int(f"{error:e}".split("e")[1]))
-    return f"{value:.{digits}f}", f"{error:.{digits}f}"
-
-
-def row_of(fit: LineFit, per: float, known: tuple[Sequence[str], float]) -> dict[str, object]:
-    """A line of the table.
-
-    Parameters
-    ----------
-    per
-        What fluxes are multiplied with.
-    known
-        Line lists, and the redshift of the object, that may give the line its name.
-    """
-    name = nearest_feature(fit.center, *known, within=max(fit.fwhm / 2, 3.0))
-    names = ("center", "fwhm", "equivalent_width")
-    return {
-        "name": f"{name.name} {fit.center - name.wavelength:+.2f} Å" if name else "",
-        **{n: with_error(getattr(fit, n), getattr(fit, n + "_error")) for n in names},
-        "flux": with_error(fit.flux * per, fit.flux_error * per),
-        "chi": f"{fit.reduced_chi_square:.2f}" if fit.scatter_known else "–",
-    }

@@ -24,9 +24,10 @@ class Table(Asking):
 
     columns = param.List(
         default=[],
-        doc="[{'name', 'label', 'kind'}]: kind is text, mono, long, state or deeds; 'sorts' if a "
-        "click on the heading turns the order round, 'spare' if it is left out where space is "
-        "scarce, 'width' that it has at most",
+        doc="[{'name', 'label', 'kind'}]: kind is text, mono, name (of a file: it has what space "
+        "is left, and keeps its end), long, wrap, state or deeds; 'sorts' if a click on the "
+        "heading turns the order round, 'width' that it has at most, 'room' where it is seen: "
+        "'wide' or 'middle' need so much room, 'narrow' is seen only without the wide ones",
     )
     rows = param.List(
         default=[],
@@ -58,13 +59,17 @@ class Table(Asking):
   background: var(--gl-panel); }
 .scroll { overflow: auto; flex: 1; min-height: 0;
   container-type: inline-size; }
-@container (max-width: 1120px) { .spare { display: none; } }
+@container (max-width: 1150px) { .wide { display: none; } }
+@container (max-width: 880px) { .middle { display: none; } }
+@container (min-width: 1150.1px) { .narrow { display: none; } }
 .whole { position: relative; }
 .busy::before { content: ''; position: absolute; top: 0; left: 0; width: 30%; height: 2px;
   z-index: 3; background: var(--gl-accent);
   animation: gl-pass 1.1s ease-in-out .25s infinite both; }
 @keyframes gl-pass { from { translate: -100%; } to { translate: 340%; } }
 @media (prefers-reduced-motion: reduce) { .busy::before { animation: none; width: 100%; } }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; margin: 0; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 12.5px; }
 th:first-child, td:first-child { position: sticky; left: 0; padding-left: 12px; }
 td:first-child { background: var(--gl-panel); }
@@ -78,7 +83,12 @@ td { padding: 4px 7px; border-bottom: 1px solid var(--gl-line); vertical-align: 
   white-space: nowrap; max-width: 340px; overflow: hidden; text-overflow: ellipsis; }
 td.long { white-space: pre-wrap; overflow-wrap: anywhere; max-width: none; min-width: 220px;
   width: 60%; }
-td.mono { font-size: 11.5px; }
+td.wrap { white-space: normal; min-width: 114px; box-sizing: border-box; }
+td.mono, td.name { font-family: var(--gl-mono); font-size: 11.5px; }
+td.name { width: 100%; max-width: 0; min-width: 215px; }
+.cut { display: flex; min-width: 0; }
+.cut > :first-child { overflow: hidden; text-overflow: ellipsis; min-width: 3ch; }
+.cut > :last-child { flex: none; }
 td:last-child, th:last-child { padding-right: 12px; }
 td.deeds { text-align: right; max-width: none; padding: 2px 10px; }
 td.deeds button { padding: 1px 8px; font-size: 12px; margin-left: 5px; }
@@ -132,6 +142,13 @@ export function render({ model }) {
   sizes.onchange = () => tell({size: Number(sizes.value)});
   foot.append(count, sizes, first, before, where, of, after, last);
 
+  // Of names too long their middle goes: at the end stand the target and the version.
+  const ENDING = /(?:_-?\\d+_ws_\\d+)?(?:_v\\d+)?(?:\\.fits?(?:\\.[fg]z)?)?$/i;
+  const cut = (name) => {
+    const at = Math.max(name.search(ENDING), 1), node = make('span', 'cut');
+    node.append(make('span', null, name.slice(0, at)), make('span', null, name.slice(at)));
+    return node;
+  };
   const rows_of = () => [...body.querySelectorAll('tr.opens')];
   const open = (row) => tell({open: row.id, name: row.name ?? ''});
   const deed = (row, what) => {
@@ -145,17 +162,19 @@ export function render({ model }) {
   const draw_cell = (row, column, is_first) => {
     const value = row.cells[column.name] ?? '';
     const cell = make('td', column.kind ?? 'text');
-    if (column.spare) cell.classList.add('spare');
+    if (column.room) cell.classList.add(column.room);
     if (column.width) cell.style.maxWidth = column.width;
     if (column.kind === 'deeds') {
       for (const what of row.deeds ?? []) cell.append(deed(row, what));
     } else if (column.kind === 'state' && value) {
       cell.append(make('span', `state ${value}`, value));
     } else if (is_first && row.href) {
-      const link = make('a', null, value); link.href = row.href; link.tabIndex = -1;
+      const link = make('a'); link.href = row.href; link.tabIndex = -1;
+      link.append(column.kind === 'name' ? cut(value) : value);
       link.onclick = (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey)
         event.preventDefault(); else event.stopPropagation(); };
       cell.append(link); cell.title = value;
+    } else if (column.kind === 'name') { cell.append(cut(value)); cell.title = value;
     } else { cell.textContent = value; cell.title = value; }
     const moment = (row.times ?? {})[column.name];
     if (moment) cell.title = localTimes(moment);
@@ -199,8 +218,8 @@ export function render({ model }) {
   const draw_head = () => {
     const line = make('tr');
     for (const column of model.columns) {
-      const cell = make('th', column.spare ? 'spare' : null); cell.scope = 'col';
-      if (column.kind === 'deeds') { cell.append(make('span', 'unseen', '')); }
+      const cell = make('th', column.room); cell.scope = 'col';
+      if (column.kind === 'deeds') { cell.append(make('span', 'unseen', 'Actions')); }
       else if (column.sorts) {
         const arrow = model.order === 'ascending' ? ' ▲' : ' ▼';
         cell.setAttribute('aria-sort', model.order);

@@ -6,6 +6,8 @@ The page stays responsive while the archive is asked; what fails is reported to 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -56,19 +58,33 @@ class Newest:
         self._wanted: Any = None
         self.is_stale = False
         self._runs = False
+        self._due = 0.0
+        self._sooner = asyncio.Event()
 
     def want(self, what: Any, delay: float = 0.0) -> None:
-        """Have it done, now or after what is done just now; `delay` [s] is for more to come."""
+        """Have it done, now or after what is done just now; `delay` [s] is for more to come.
+
+        Of several delays the one that ends first holds.
+        """
+        due = time.monotonic() + delay
+        self._due = min(self._due, due) if self.is_stale else due
         self._wanted, self.is_stale = what, True
+        self._sooner.set()
         if not self._runs:
             self._runs = True
-            self._tasks.begin(self._run, delay)
+            self._tasks.begin(self._run)
 
-    async def _run(self, delay: float) -> None:
+    async def _run(self) -> None:
         try:
-            await asyncio.sleep(delay)
             while self.is_stale:
+                await self._until_due()
                 self.is_stale = False
                 await self._work(self._wanted)
         finally:
             self._runs = False
+
+    async def _until_due(self) -> None:
+        while (left := self._due - time.monotonic()) > 0:
+            self._sooner.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._sooner.wait(), left)

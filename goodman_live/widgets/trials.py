@@ -7,7 +7,7 @@ they cost more than the extraction.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,7 @@ from .image_marks import Zones
 from .reduced_frame import ReducedFrame
 from .spectrum_data import SpectrumData
 
+SAME = " (0 = same)"  # said of a setting of the upper zone
 HIT = 0.75  # [FWHM] who points this near an object means that one
 
 
@@ -40,7 +41,7 @@ class Trial:
     """An extraction: of what, how, and what came of it.
 
     `place` says which object in words; `is_final` is False while the wavelengths are still those
-    of another trace.
+    of the last trial that was: of its trace and its sky.
     """
 
     settings: ReductionSettings
@@ -114,13 +115,21 @@ def differences(old: Trial, new: Trial) -> list[tuple[str, str, str]]:
     """What differs between two trials: name of the setting, its old and its new value."""
     before, now = old.settings.to_dict(), new.settings.to_dict()
     found = [
-        (old.settings.param[name].label, f"{before[name]}", f"{now[name]}")
+        (
+            old.settings.param[name].label.removesuffix(SAME),
+            _in_words(name, before[name]),
+            _in_words(name, now[name]),
+        )
         for name in before
         if before[name] != now[name]
     ]
     if old.place != new.place:
         found.append(("Object", old.place, new.place))
     return found
+
+
+def _in_words(name: str, value: object) -> str:
+    return "same" if name.endswith("_above") and value == 0 else f"{value}"
 
 
 class Desk:
@@ -141,7 +150,7 @@ class Desk:
         self._pointed: dict[tuple, Trace] = {}
         self._profile: tuple[tuple, Profile] | None = None  # with the trace's shape
         self._solved: dict[tuple, Solved] = {}
-        self._last: Solved | None = None
+        self._last: Solved | None = None  # as the sky of the last final trial had it
         if not self.found:
             self._added.append(self._brightest())
 
@@ -285,31 +294,35 @@ class Desk:
         Parameters
         ----------
         quick
-            Rather take the wavelengths of the trace before than wait for those along a new one.
+            Rather take the wavelengths of the last trial than wait for those along a new trace,
+            and for what the sky says of their zero point.
         """
         traces = self.traces
         trace = traces[self.chosen]
         place = self.places()[self.chosen]
-        is_final = not quick or self._last is None or self._solved_as(trace) in self._solved
-        solved = self._solve(trace) if is_final else self._last
+        is_final = not quick or self._last is None
+        solved, settings = self._last, self.settings
+        if is_final:
+            solved = self.solve(trace, settings)
+        else:
+            settings = ReductionSettings(**settings.to_dict() | {"sky_zero_point": False})
         others = [other for other in traces if other is not trace]
-        extracted = extract_spectrum(self.frame.image, trace, others, solved, self.settings)
+        extracted = extract_spectrum(self.frame.image, trace, others, solved, settings)
+        if is_final:
+            self._last = _settled(solved, extracted.spectrum.linear.header)
         middle = float(trace.row_at(np.mean(trace.domain)))
         zones = Zones.of_header(extracted.spectrum.linear.header, self.geometry, middle)
         return Trial(self.settings, place, trace, extracted, zones, is_final)
 
-    def _solved_as(self, trace: Trace) -> tuple:
-        return trace, _values(self.settings, DispersionSettings)
-
-    def _solve(self, trace: Trace) -> Solved:
-        key = self._solved_as(trace)
+    def solve(self, trace: Trace, settings: ReductionSettings) -> Solved:
+        """Wavelengths along a trace, kept once they are known; it may run in a thread."""
+        key = trace, _values(settings, DispersionSettings)
         if key not in self._solved:
             frame = self.frame
             self._solved[key] = solve_along(
-                frame.image, trace, frame.arcs, self.settings, frame.templates, frame.borrowed
+                frame.image, trace, frame.arcs, settings, frame.templates, frame.borrowed
             )
-        self._last = self._solved[key]
-        return self._last
+        return self._solved[key]
 
     def state(self) -> dict[str, Any]:
         """What is chosen, to come back to with `restore`."""
@@ -324,6 +337,15 @@ class Desk:
         """Go back to an earlier `state`."""
         self.settings, self.chosen = state["settings"], state["chosen"]
         self._moved, self._added = dict(state["moved"]), list(state["added"])
+
+
+def _settled(solved: Solved, header: Any) -> Solved:
+    """Wavelengths as a spectrum has them in the end, its sky having had its word."""
+    coefficients = [header[f"GSP_C{n:03d}"] for n in range(len(solved.solution.coefficients))]
+    cards = solved.cards.copy()
+    cards.extend(header["GSP_WZ*"].cards, update=True)
+    solution = replace(solved.solution, coefficients=tuple(map(float, coefficients)))
+    return replace(solved, solution=solution, cards=cards)
 
 
 def _values(settings: ReductionSettings, *kinds: type[Settings]) -> tuple:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ..access import Viewer
 
@@ -19,6 +19,7 @@ PAGE_VARIABLE = "HTTP_X_GOODMAN_PAGE"
 QUERY_VARIABLE = "QUERY_STRING"
 BASE_VARIABLE = "VOILA_BASE_URL"
 HUB_VARIABLE = "GOODMAN_HUB_URL"
+API_VARIABLE = "GOODMAN_LIVE_URL"
 THEMES = ("light", "dark")
 # Who looks at an archive on their own disk, which knows no people.
 OWNER = Viewer(user_id=0, username="", is_superuser=True)
@@ -46,6 +47,9 @@ class Visit:
         Path under which the pages are, ends with a slash; empty in a notebook.
     hub_url
         Path under which the hub is, ends with a slash; empty without a hub.
+    api_url
+        Where programs reach the archive; only its path if that is on the server of the pages, whose
+        name browsers know. Empty in a notebook.
     """
 
     archive: Any
@@ -56,6 +60,7 @@ class Visit:
     query: dict[str, str] = field(default_factory=dict)
     base_url: str = ""
     hub_url: str = ""
+    api_url: str = ""
     # Set by the shell: show a page; write the address of the page shown; change the theme; tell
     # the pages that other things are liked.
     _go: Callable[[str, dict[str, str]], None] | None = None
@@ -141,8 +146,14 @@ def visit_of(archive: Any, environment: Mapping[str, str] | None = None, **given
         "query": query_of(environment.get(QUERY_VARIABLE, "")),
         "base_url": environment.get(BASE_VARIABLE, ""),
         "hub_url": environment.get(HUB_VARIABLE, ""),
+        "api_url": _public(environment.get(API_VARIABLE, ""), environment.get(HUB_VARIABLE, "")),
     }
     return Visit(archive=archive, **(found | given))
+
+
+def _public(api_url: str, hub_url: str) -> str:
+    """Where the API is for others than our kernels: of a hub at the same path, behind its proxy."""
+    return urlsplit(api_url).path.rstrip("/") if hub_url else api_url
 
 
 def _taste() -> Any:

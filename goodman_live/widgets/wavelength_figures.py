@@ -125,7 +125,7 @@ class ArcFigures:
         )
         fig.add_layout(top, "above")
         fig.xaxis[1].visible = False
-        fig.yaxis[0].axis_label = "Light [electron]"
+        fig.yaxis[0].axis_label = "Light [electrons]"
         fig.yaxis[0].formatter = NumeralTickFormatter(format="0,0")
         return fig
 

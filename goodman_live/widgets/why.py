@@ -88,6 +88,7 @@ class WhyPanel(Asking):
 
     kinds = param.List(default=[], doc="as `kinds_of` gives them")
     made_of = param.List(default=[], doc="names of what the file shown was made of")
+    made_of_ids = param.List(default=[], doc="numbers of these, 0 of what is not here")
     message = param.String(doc="said in the place of the table")
     n_arcs_wanted = param.Integer(default=0, doc="counted up to bring the arcs into view")
     can_calibrate = param.Boolean(default=False, doc="whether an arc may be chosen")
@@ -110,6 +111,7 @@ td:first-child { width: 24px; text-align: center; }
 .refused { color: var(--gl-dim); }
 .chosen .name { font-weight: 600; }
 .made { font-size: 12px; margin-bottom: 8px; overflow-wrap: anywhere; }
+.made .link { border: 0; padding: 0; color: var(--gl-accent); font: 11.5px var(--gl-mono); }
 .choose { display: flex; gap: 10px; align-items: center; margin: 7px 0 2px; }
 label { cursor: pointer; }
 details { font-size: 12px; color: var(--gl-dim); margin-top: 4px; }
@@ -170,17 +172,27 @@ export function render({ model }) {
     line.append(label, go);
     return line;
   };
+  const made = () => {
+    const node = make('div', 'made'), n = model.made_of.length;
+    node.append(make('span', 'dim', `This file was made of ${n === 1 ? 'one' : n}: `));
+    model.made_of.forEach((name, at) => {
+      const id = model.made_of_ids[at];
+      node.append(id ? button(name, () => tell({open: id}), 'link') : make('span', null, name),
+        at < n - 1 ? ', ' : '');
+    });
+    return node;
+  };
   const draw = () => {
     const serving = model.kinds.flatMap((kind) => kind.judged).some((each) => each.id === arc);
     if (!serving) arc = 0;
     const parts = [];
     if (model.message) parts.push(make('div', 'dim', model.message));
-    if (model.made_of.length)
-      parts.push(make('div', 'made dim', 'This file was made with ' + model.made_of.join(', ')));
+    if (model.made_of.length) parts.push(made());
     parts.push(...model.kinds.flatMap(section));
     whole.replaceChildren(...parts);
   };
-  for (const name of ['kinds', 'made_of', 'message', 'can_calibrate']) model.on(name, draw);
+  for (const name of ['kinds', 'made_of', 'made_of_ids', 'message', 'can_calibrate'])
+    model.on(name, draw);
   model.on('n_arcs_wanted', () => setTimeout(() => {
     whole.querySelector('[data-kind=arc]')?.scrollIntoView({block: 'start'});
     whole.querySelector('.choose .primary')?.focus({preventScroll: true});

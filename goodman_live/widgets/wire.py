@@ -16,10 +16,10 @@ from typing import Any
 
 from bokeh.core.has_props import is_DataModel
 from bokeh.core.json_encoder import serialize_json
-from bokeh.core.serialization import Deserializer, Serialized, Serializer
+from bokeh.core.serialization import Deserializer, Ref, Serialized, Serializer
 from bokeh.document import Document
 from bokeh.model import Model
-from bokeh.protocol import Protocol
+from bokeh.protocol.messages.patch_doc import patch_doc
 
 from .platform import adopt, guarded
 
@@ -101,7 +101,7 @@ class Wire:
         changes, self._changes = self._changes, []
         if not changes:
             return
-        patch = Protocol().create("PATCH-DOC", changes)
+        patch = self._patch_of(changes)
         self._number += 1
         data = {
             "number": self._number,
@@ -115,6 +115,15 @@ class Wire:
         self._keep(_Message(self._number, data, buffers))
         if self._is_heard:
             self._comm.send(data=data, buffers=buffers)
+
+    def _patch_of(self, changes: list[Any]) -> patch_doc:
+        models = self.document.models
+        serializer = _Patching(models.synced_references)
+        content = {"events": serializer.encode(changes)}
+        models.flush_synced(lambda model: not serializer.has_ref(model))
+        patch = patch_doc(patch_doc.create_header(), {}, content)
+        patch.add_buffers(*serializer.buffers)
+        return patch
 
     def _new_kinds(self) -> list[Any]:
         """Kinds of models that came into being since: a page was imported."""
@@ -170,6 +179,22 @@ class Wire:
         value = descriptor.property.prepare_value(model, descriptor.name, value)
         old = descriptor._get(model)
         descriptor._set(model, old, value, setter=self)  # calls whoever listens, once
+
+
+class _Patching(Serializer):
+    """Refers to models that the browser knows; Bokeh's own names all of them at every patch."""
+
+    def __init__(self, known: set[Model]) -> None:
+        super().__init__()
+        self._known = known
+
+    def has_ref(self, obj: Any) -> bool:
+        return (isinstance(obj, Model) and obj in self._known) or super().has_ref(obj)
+
+    def get_ref(self, obj: Any) -> Ref | None:
+        if isinstance(obj, Model) and obj in self._known:
+            return obj.ref
+        return super().get_ref(obj)
 
 
 def _own_kinds() -> list[type[Model]]:

@@ -97,6 +97,8 @@ BODIES = {
     "soar_id": lambda site, row: OTHERS,
     "text": lambda site, row: "Let me see.",
     "email": lambda site, row: "member@soar.org",
+    "csv": lambda site, row: f"soar_id,pi_email\n{OTHERS},member@soar.org\n",
+    "dry": lambda site, row: False,
     "action": lambda site, row: "add",
     "title": lambda site, row: "Mine now",
     "to": lambda site, row: "stranger",
@@ -111,7 +113,9 @@ BODIES = {
     "label": lambda site, row: "test",
     "settings": lambda site, row: {},
 }
-SEALED = {"days", "notebook", "moved", "added", "lines", "order", "lamps", "offset", "scale"}
+SEALED = {
+    "days", "notebook", "moved", "added", "lines", "order", "lamps", "offset", "scale", "scatter",
+}  # fmt: skip
 OF_PEOPLE = {
     "username", "first_name", "last_name", "partner", "is_staff", "is_superuser", "is_active",
     "semester", "abstract", "user", "new_soar_id",

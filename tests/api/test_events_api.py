@@ -88,6 +88,32 @@ def test_an_event_is_heard_at_once_by_its_people_and_by_no_others(site, listen, 
     assert f"id: {member.heard[0]['id']}" in member.lines and "event: state" in member.lines
 
 
+def test_an_event_brings_the_rows_that_one_would_ask_for(site, listen, mine):
+    """Product and frame as the API tells them, so that nobody needs to ask."""
+    member, product = site.client("member"), site.archive.children(mine.id)[0]
+    bias = site.row(data_type=RAW, kind="bias")
+    heard = listen("member")
+    for row in (product, bias):
+        site.archive.set_state(row.id, row.state)
+        heard.until(lambda row=row: heard.heard and heard.heard[-1]["file_id"] == row.id)
+        event = heard.heard[-1]
+        assert event["file"] == ok(member.get(f"rows/{row.id}/"))
+        assert event["frame"] == ok(member.get(f"rows/{row.original_id or row.id}/"))
+
+
+def test_a_file_that_was_deleted_brings_no_row(site, listen, mine):
+    """A file that is no more brings no row."""
+    heard = listen("member")
+    product = site.archive.children(mine.id)[0]
+    site.archive.delete_product(product.id)
+    try:
+        heard.until(lambda: [e for e in heard.heard if e["type"] == "deleted"])
+        (event,) = (e for e in heard.heard if e["type"] == "deleted")
+        assert event["file"] is None and event["frame"]["id"] == mine.id
+    finally:
+        site.archive.restore_product(product.id)
+
+
 @pytest.mark.parametrize("way", ["header", "parameter"])
 def test_a_stream_that_broke_goes_on_where_it_was(site, listen, mine, way):
     since = site.archive.last_event()

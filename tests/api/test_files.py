@@ -265,6 +265,16 @@ def test_children_and_reasons_are_told(site, member, raw, spectrum):
     assert any("master_bias" in name for name in made_of)
 
 
+def test_a_master_tells_of_which_frames_it_was_made_and_when(site, member):
+    master = next(row for row in site.archive.masters() if row.kind == "bias")
+    why = ok(member.get(f"files/{master.id}/why"))
+    assert len(why["made_of"]) == 3
+    kinds = [site.archive.file(number).kind for number in why["made_of_ids"]]
+    assert kinds == ["bias"] * 3
+    (run,) = ok(member.get(f"rows/{master.id}/runs"))["runs"]
+    assert (run["task"], run["state"], run["id"]) == ("bias", "done", master.run_id)
+
+
 def test_comments_are_made_read_changed_and_taken_back(site, member, raw):
     address = f"files/{raw.id}/comments"
     made = ok(member.post(address, json={"text": "A cloud."}), 201)

@@ -96,7 +96,7 @@ def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path,
         alone.press("Shift+ArrowUp")
         wait_until(lambda: float(alone.get_attribute("aria-valuenow")) > before[2] + 0.5)
         expect(page.locator("table")).to_contain_text("Extraction offset", timeout=PATIENCE)
-        expect(page.locator("table")).to_contain_text("Background width, above", timeout=PATIENCE)
+        expect(page.locator("table")).to_contain_text("Upper background width", timeout=PATIENCE)
         assert float(slider.get_attribute("aria-valuenow")) == pytest.approx(before[1], abs=0.2)
         # A faint object by a click beside the found one.
         plot = page.locator(".plot svg").bounding_box()

@@ -57,13 +57,20 @@ def test_every_action_on_a_spectrum(night, page):
     expect(name).to_have_text(SPECTRUM.format("_v2"), timeout=PATIENCE)
     expect(page.locator(".notice.good")).to_contain_text(f"{FRAME} was reduced")
 
+    # With other settings: the form, and the way back.
+    page.get_by_role("tab", name="Reduced").click()
+    page.get_by_role("button", name="Reduce with other settings…").click()
+    order = page.get_by_role("spinbutton", name="Trace order")
+    expect(order).to_have_value("3", timeout=PATIENCE)
+    page.get_by_role("button", name="Back to the frames").click()
+
     # Extract its targets again.
     page.get_by_role("tab", name="Reduced").click()
     page.get_by_role("button", name="Extract target").click()
     expect(name).to_have_text(SPECTRUM.format("_v3"), timeout=PATIENCE)
 
     # Calibrate with an arc of one's choice; older versions can still be chosen.
-    page.get_by_role("button", name="Calibrate wavelength").first.click()
+    page.get_by_role("button", name="Other arc…").click()
     page.get_by_label("Use 0019_Fe_930_blue_long.fits").check()
     page.locator(".choose .primary").click()
     expect(name).to_have_text(SPECTRUM.format("_v4"), timeout=PATIENCE)
@@ -131,7 +138,7 @@ def test_the_explorers_open_in_the_page_and_lead_back(night, page):
     page.get_by_role("button", name="Advanced visualization").click(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Save as new version")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Wavelengths").click()
-    expect(page.get_by_text("held out")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".held")).to_contain_text("held out", timeout=PATIENCE)
     page.get_by_role("button", name="Back to the frames").click()
     expect(page.locator(".head h2")).to_have_text("AT2018oh", timeout=PATIENCE)
     expect(page.locator(".gl-spectrum-name").first).to_be_visible()

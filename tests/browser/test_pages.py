@@ -11,8 +11,10 @@ import pytest
 pytest.importorskip("voila", reason="the pages need the extra 'dashboards'")
 pytest.importorskip("fastapi", reason="the API needs the extra 'api'")
 
-from access_world import MINE
+from access_world import INFO, MINE
 from pages_world import pages_world
+
+from goodman_live.catalog import CALIBRATED
 
 from .serving import PATIENCE, expect, server
 
@@ -111,6 +113,38 @@ def test_a_search_is_filtered_reset_and_linked(visit, world):
     expect(rows).to_have_count(1, timeout=PATIENCE)
 
 
+WIDTHS = """() => {
+  const found = [], look = (root) => { for (const node of root.querySelectorAll('*')) {
+    if (node.classList.contains('scroll')) found.push([node.scrollWidth, node.clientWidth]);
+    if (node.shadowRoot) look(node.shadowRoot); } };
+  look(document);
+  return found;
+}"""
+
+
+def test_the_columns_fit_at_every_width_and_names_keep_their_version(visit, world):
+
+    raw = world.world.add_frame()
+    name = "wecfzto_0271_a_target_with_a_long_name_930_blue_79_ws_1_v2.fits"
+    path = world.archive.folder(raw.night, "REDUCED") / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    world.archive.add_product(
+        path, CALIBRATED, INFO, original_id=raw.id, state="provisional", message="No arc."
+    )
+    page = visit("pi", "search?text=long_name")
+    ending = page.get_by_text("_79_ws_1_v2.fits")
+    for width in (1024, 1280, 1600):
+        page.set_viewport_size({"width": width, "height": 768})
+        expect(ending).to_be_visible(timeout=PATIENCE)
+        box = ending.bounding_box()
+        assert box["x"] + box["width"] < width
+        for name in ("Object", "Proposal ID", "Date (UT) ▼", "Type"):
+            heading = page.get_by_role("columnheader", name=name, exact=True)
+            expect(heading).to_be_in_viewport(ratio=1)
+        assert [needs for needs, has in page.evaluate(WIDTHS) if needs > has] == []
+
+
 def test_a_new_file_waits_for_a_click_and_a_row_opens_it(visit, world):
     page = visit("pi", "search?data_type=0")
     rows = page.get_by_role("region", name="Files").locator("tbody tr")
@@ -186,6 +220,18 @@ def test_a_user_and_their_proposal_are_added(visit, world):
     page.get_by_role("button", name="Create proposal").click()
     seen(page, "The proposal SOAR2031A-001 was added.")
     assert world.people.proposal("SOAR2031A-001").pi.first_name == "Tom"
+
+
+def test_a_semester_is_imported_from_a_file_after_a_look_at_it(visit, world, tmp_path):
+    path = tmp_path / "2035A.csv"
+    path.write_text("soar_id;pi_email\nSOAR2035A-001;vera@host.org\n")
+    page = visit("staff", "management")
+    page.get_by_role("tab", name="Import a semester").click(timeout=PATIENCE)
+    page.get_by_label("CSV file").set_input_files(path)
+    seen(page, "new proposal SOAR2035A-001, PI vera@host.org")
+    page.get_by_role("button", name="Register").click()
+    seen(page, "1 proposal registered: 2 changes made, 1 invitation sent.")
+    assert world.people.proposal("SOAR2035A-001").pi.email == "vera@host.org"
 
 
 def test_users_are_found_and_deactivated(visit, world):

@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ pytest.importorskip("voila", reason="the pages need the extra 'dashboards'")
 
 from widgets.making import add_raw, add_spectrum
 
-from .serving import PATIENCE, Dashboard, expect, wait_until
+from .serving import PATIENCE, Dashboard, expect, server, wait_until
 
 NO_KERNEL = "00000000-0000-0000-0000-000000000000"
 SOCKET = {
@@ -90,6 +92,13 @@ def test_links_the_back_button_and_the_query_lead_to_pages_without_a_reload(fill
     assert page.title() == "Live · Goodman Live"
 
 
+def test_nothing_is_said_in_the_terminal_that_nobody_can_do_anything_about(filled, page):
+    page.goto(f"{filled.url}live")
+    expect(page.locator(".row")).to_have_count(2, timeout=PATIENCE)
+    said = filled.archive.root.with_suffix(".log").read_text()
+    assert "WARN" not in said and "ping" not in said, said
+
+
 def test_keys_are_listed_theme_and_clock_answer(filled, page):
     page.goto(f"{filled.url}live?theme=dark")
     expect(page.locator(".row")).to_have_count(2, timeout=PATIENCE)
@@ -119,6 +128,23 @@ def test_the_live_page_has_no_serious_violation_of_accessibility(filled, page, t
     found = page.evaluate("axe.run()")["violations"]
     serious = [each for each in found if each["impact"] in ("serious", "critical")]
     assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+
+
+def test_tabs_have_panels_and_answer_the_arrow_keys(filled, page):
+    page.goto(f"{filled.url}live?file=1")
+    panels = page.get_by_role("tabpanel")
+    expect(page.get_by_role("tabpanel", name="Wavelength calibrated")).to_be_visible(
+        timeout=PATIENCE
+    )
+    expect(page.get_by_role("tabpanel", name="Image")).to_be_visible()
+    page.get_by_role("tab", name="Image").press("ArrowRight")
+    header = page.get_by_role("tab", name="Header")
+    expect(header).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    expect(header).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="Header")).to_be_visible(timeout=PATIENCE)
+    expect(panels).to_have_count(2)
+    page.get_by_role("tab", name="Wavelength calibrated").press("End")
+    expect(page.get_by_role("tabpanel", name="Observed raw")).to_be_visible(timeout=PATIENCE)
 
 
 # The connection
@@ -180,6 +206,49 @@ def test_a_broken_line_is_taken_up_again_and_nothing_is_missed(mortal, page):
     assert page.evaluate("window.neverReloaded && lines.length") == 2
 
 
+class Ailing(BaseHTTPRequestHandler):
+    """An API in which something is broken: whatever is asked, it answers 500, until it is well."""
+
+    is_well = False
+
+    def do_GET(self):
+        self.send_response(200 if Ailing.is_well else 500)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def ailing():
+    """The pages over an API that is ill."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ailing) as api:
+        threading.Thread(target=api.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{api.server_port}/api"
+        with server(
+            [Path(__file__).with_name("pages_server.py"), url, '{"ada": "key"}']
+        ) as address:
+            yield address
+        api.shutdown()
+
+
+def test_an_api_that_is_ill_is_asked_more_and_more_seldom_and_no_kernel_is_wasted(
+    ailing, open_page
+):
+    open_page.goto(f"{ailing}live")
+    note = open_page.locator("#goodman-wait p")
+    expect(note).to_contain_text("Trying again in", timeout=PATIENCE)
+    open_page.evaluate("window.neverReloaded = true")
+    status, _, body = answer(f"{ailing}answers")
+    assert (status, body) == (503, b"The archive answers with error 500.")
+    expect(note).to_contain_text("answers with error 500. Trying again in 10 s", timeout=PATIENCE)
+    assert open_page.evaluate("window.neverReloaded")
+    Ailing.is_well = True
+    assert answer(f"{ailing}answers")[0] == 204
+    open_page.wait_for_function("!window.neverReloaded", timeout=PATIENCE)
+
+
 # Kernels
 
 
@@ -218,6 +287,18 @@ def test_a_file_is_downloaded_whole_or_in_part_as_an_attachment(filled):
     assert (status, body) == (206, whole[100:200])
     assert headers["Content-Range"] == f"bytes 100-199/{len(whole)}"
     assert answer(f"{filled.url}download/999999")[0] == 404
+
+
+def test_a_program_reaches_the_archive_by_the_line_that_the_account_page_shows(filled, page):
+    page.goto(f"{filled.url}account")
+    page.get_by_label("What it is for").fill("script", timeout=PATIENCE)
+    page.get_by_role("button", name="Make a token").click()
+    line = page.locator("pre", has_text="curl")
+    expect(line).not_to_contain_text("YOUR_TOKEN", timeout=PATIENCE)
+    found = re.fullmatch(r'curl -H "Authorization: (.*)" "(.*)"', line.text_content())
+    status, _, body = answer(found[2], {"Authorization": found[1]})
+    assert status == 200
+    assert b"0001_SN2024x.fits" in body
 
 
 @pytest.mark.parametrize(

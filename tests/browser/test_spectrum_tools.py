@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from astropy.nddata import CCDData
 
 pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 
 from widgets.making import add_raw, add_spectrum
+
+from goodman_live.io import read_spectrum, write_spectrum
 
 from .serving import PATIENCE, expect
 
@@ -68,11 +75,43 @@ def drag_over(page, part_from, part_to):
     page.mouse.up()
 
 
+def mark_twice(page, key, part_from, part_to):
+    """Press a key with the pointer at two places of the first figure."""
+    box = page.locator(".bk-Figure").first.bounding_box()
+    for part in (part_from, part_to):
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + 0.4 * box["height"], steps=3)
+        page.wait_for_timeout(50)
+        page.keyboard.press(key)
+
+
+@contextlib.contextmanager
+def asleep(processes):
+    """Some processes do nothing for a while."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+def give_a_line(path):
+    """Put an emission line at 4400 Angstrom into a spectrum product."""
+    table = read_spectrum(path)
+    line = 60 * np.exp(-0.5 * ((table["wavelength"].value - 4400) / 25) ** 2)
+    table["flux"] += line * table["flux"].unit
+    linear = CCDData(table["flux"].value, unit="electron", header=table.meta["header"])
+    path.unlink()
+    write_spectrum(table, linear, path)
+
+
 def test_on_the_live_page_a_spectrum_is_measured_marked_and_saved(dashboard, page):
     archive = dashboard.archive
     other, mine = (add_raw(archive, 0, name=name) for name in ("HD1", "HD2"))
     add_spectrum(archive, other)
     product = add_spectrum(archive, mine)
+    give_a_line(archive.path(product))
     page.goto(f"{dashboard.url}live?file={product.id}")
     expect(page.locator(".gl-spectrum-name")).to_have_text(product.file_name, timeout=PATIENCE)
     page.get_by_role("button", name="Tools").click()
@@ -84,10 +123,23 @@ def test_on_the_live_page_a_spectrum_is_measured_marked_and_saved(dashboard, pag
     redshift.press("Enter")
     expect(page.get_by_label("Redshift", exact=True)).to_have_value("0.011", timeout=PATIENCE)
 
-    page.get_by_role("button", name="Measure a line").click()
-    expect(page.get_by_label("Range from")).to_be_visible()
-    drag_over(page, 0.4, 0.6)
-    # The spectrum is flat: that there is no line must be said, in words, where one looks.
+    # What dragging does is changed in the page: a kernel that is busy is not waited for.
+    with asleep(dashboard.kernels()):
+        page.get_by_role("button", name="Measure a line").click()
+        expect(page.get_by_label("Range from")).to_be_visible()
+        drag_over(page, 0.4, 0.6)
+    rows = page.locator("tr:has(td)")
+    expect(rows).to_have_count(1, timeout=PATIENCE)
+    expect(rows.first).to_contain_text("4400")
+    assert page.locator(".bk-Figure").first.bounding_box()["height"] >= 260
+    # With the pointer alone: a mark on either side, as in IRAF.
+    page.keyboard.press("m")
+    mark_twice(page, "k", 0.4, 0.6)
+    expect(rows).to_have_count(2, timeout=PATIENCE)
+    mark_twice(page, "e", 0.4, 0.6)
+    expect(rows.first).to_contain_text("sum", timeout=PATIENCE)
+    # Where there is no line it must be said, in words, where one looks.
+    mark_twice(page, "k", 0.7, 0.8)
     expect(page.locator(".gl-tools .message")).to_contain_text("must", timeout=PATIENCE)
 
     with page.expect_download(timeout=PATIENCE) as saved:
@@ -122,6 +174,25 @@ def test_an_arc_is_judged_by_mouse_and_by_keys(explorer_url, page):
     expect(figures).to_have_text(before, use_inner_text=True)
     page.locator(".offers button").nth(1).click()
     expect(page.locator(".offers button").nth(1)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("u")  # the button that had the focus was drawn anew
+    expect(figures).to_have_text(before, use_inner_text=True)
+
+    page.get_by_role("button", name="residual px").click()
+    page.locator(".list tbody tr").nth(3).click()
+    expect(page.locator(".list tbody tr").nth(3)).to_have_attribute("aria-current", "true")
+    page.keyboard.press("m")
+    typed = page.get_by_label("Wavelength of this line")
+    expect(typed).to_be_focused(timeout=PATIENCE)
+    typed.fill("6000.123")
+    typed.press("Enter")
+    expect(page.locator(".panel h3")).to_have_text("6000.12 Å ", timeout=PATIENCE)
+    expect(page.locator(".list tbody tr").first).to_contain_text("6000.12")  # the worst of all
+    page.keyboard.press("Escape")
+    expect(page.locator(".message")).to_contain_text("not saved")
+    page.keyboard.press("?")
+    expect(page.locator(".keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".keys")).to_be_hidden()
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".message")).to_contain_text("Kept", timeout=PATIENCE)
     page.get_by_label("Order").select_option("1")

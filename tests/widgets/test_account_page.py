@@ -7,6 +7,7 @@ pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 from pages_world import do
 
 from goodman_live.people import PASSWORD_RULES, Preferences
+from goodman_live.widgets.visit import visit_of
 
 OLD, NEW = "a long and strange one", "another strange one, longer"
 
@@ -80,6 +81,19 @@ def test_a_tokens_key_is_shown_once_and_a_revoked_one_is_gone(pages):
     )
     assert row["id"] not in {row["id"] for row in page.tokens.rows}
     assert pages.people.user_of_key(key) is None
+
+
+def test_the_lines_for_programs_hold_the_address_and_the_new_key(pages):
+    page = pages.visit(
+        "stranger", "account", {},
+        lambda page: do(page.token, send={"label": "script", "days": "30"}),
+    )  # fmt: skip
+    assert page.examples.key == page.key.key
+    known = {"GOODMAN_LIVE_URL": "http://127.0.0.1:9001/x/services/goodman-api/api"}
+    archive = pages.as_seen_by("pi")
+    assert visit_of(archive, known).api_url == known["GOODMAN_LIVE_URL"]
+    known["GOODMAN_HUB_URL"] = "/x/hub/"
+    assert visit_of(archive, known).api_url == "/x/services/goodman-api/api"
 
 
 def test_preferences_are_kept_and_take_effect_at_once(pages):

@@ -238,7 +238,10 @@ def test_wavelengths_along_a_new_trace_follow_when_there_is_quiet(explorer):
     async def live():
         pick(explorer, 26.0)
         at_once, refining = explorer.trial, explorer.spectra.head.refining
-        await asyncio.sleep(1.2)
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            if explorer.trial.is_final:
+                break
         return at_once, refining
 
     at_once, refining = asyncio.run(live())
@@ -496,3 +499,32 @@ def test_the_real_supernova_gains_from_an_optimal_extraction(real_data):
     explorer.form.change(extraction_type="optimal")
     assert explorer.trial.signal_to_noise > 1.01 * explorer.reference.signal_to_noise
     assert explorer.spectra.head.milliseconds < 3000
+
+
+def test_who_drags_on_does_not_wait_for_the_wavelengths_of_where_one_was(explorer):
+    async def live():
+        pick(explorer, 26.0)
+        first = explorer.trial
+        settling = asyncio.create_task(explorer._settle(first))
+        await asyncio.sleep(0)  # it is under way, in a thread
+        drag(explorer, "centre", 27.5, 0)
+        dragged = explorer.trial
+        await settling
+        assert explorer.trial is dragged and not dragged.is_final
+        await explorer._settle(dragged)
+
+    asyncio.run(live())
+    assert explorer.trial.is_final
+    assert explorer.desk.row_of(explorer.trial.trace) == pytest.approx(27.5, abs=0.01)
+
+
+def test_while_one_drags_the_wavelengths_are_those_that_the_sky_had_settled(explorer):
+    desk = explorer.desk
+    settled = desk.trial()
+    desk.settings = ReductionSettings(**desk.settings.to_dict() | {"extraction_width": 2.0})
+    quick, final = desk.trial(quick=True), desk.trial()
+    assert not quick.is_final and final.is_final
+    np.testing.assert_array_equal(quick.data.wavelength, settled.data.wavelength)
+    np.testing.assert_array_equal(quick.data.flux, final.data.flux)
+    for name in ("GSP_LAMP", "GSP_WSTA", "GSP_WRMS"):
+        assert quick.header[name] == final.header[name]

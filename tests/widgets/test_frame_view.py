@@ -14,11 +14,13 @@ from pages_world import do, served
 from goodman_live.api import make_app
 from goodman_live.catalog import CALIBRATED, RAW, Archive
 from goodman_live.client import RemoteArchive
+from goodman_live.io import read_raw
 from goodman_live.mail import FolderMailer
 from goodman_live.people import Hasher, People
 from goodman_live.people.words import Preferences
 from goodman_live.widgets import platform
 from goodman_live.widgets.frame_view import FrameView
+from goodman_live.widgets.other_settings import OtherSettings
 from goodman_live.widgets.visit import visit_of
 
 from .making import add_raw, add_spectrum
@@ -122,7 +124,8 @@ def test_images_and_spectra_are_drawn_as_one_likes_and_others_offered_with_the_t
         lambda view: setattr(view.spectrum.head, "tools", True),
     )
     assert (view.image.controls.colour_map, view.image.controls.masked) == ("inferno", False)
-    bars = [plot._figure.toolbar for plot in (view.image, view.spectrum)]
+    figures = (view.image._figure, view.spectrum._plot.figure)
+    bars = [figure.toolbar for figure in figures]
     assert [(bar.visible, bar.active_drag, bar.active_scroll) for bar in bars] == [
         (False, None, None)
     ] * 2
@@ -266,3 +269,70 @@ def test_over_an_archive_in_a_notebook_nothing_is_offered_that_it_cannot_do(site
     assert view.spectrum.head.file_name == spectrum.file_name
     assert actions(view) == []
     assert view.panels.bar.tabs == ["Image", "Header", "History"]
+
+
+def test_the_name_of_an_image_changes_with_its_pixels(site):
+    """Never a name over the pixels of another frame, however slowly these come."""
+    first, second = site.add_frame(), site.add_frame()
+    shown = {}
+
+    def watched(view):
+        view.caption.param.watch(
+            lambda event: shown.update({event.new: float(view.image.image.sum())}), "text"
+        )
+        view.open(second.id)
+
+    view = look(site, first.id, watched)
+    right = {row.file_name: float(read_raw(site.archive.path(row)).data.sum()) for row in (second,)}
+    assert shown == right
+    assert view.caption.text == second.file_name
+
+
+def test_a_frame_is_reduced_with_settings_of_ones_choice(site, told):
+    raw = site.add_frame()
+    explored = []
+
+    def chooses(view):
+        view.advanced = explored.append
+        do(view.bar, act="settings")
+        view.reduce_with(raw, {"trace_order": 2})
+
+    view = look(site, raw.id, chooses)
+    assert explored == [{"Settings": raw}]
+    run = view.archive.runs(raw.id)[0]
+    assert (run.settings["trace_order"], told) == (2, [])
+
+
+def test_the_settings_offered_are_those_of_the_proposal_and_only_changes_are_ordered(site):
+    raw = site.add_frame()
+    site.people.save_settings(PROPOSAL, {"trace_order": 4}, "ada")
+    form = OtherSettings.of_archive(site.as_seen_by("bob"), raw.id)
+    ordered = []
+    form.ordered = lambda row, settings: ordered.append((row.id, settings))
+    assert form.form.value.trace_order == 4
+    do(form.form.fields, set="max_targets", value=1)
+    do(form.form.fields, save=True)
+    assert ordered == [(raw.id, {"max_targets": 1})]
+
+
+def test_an_image_of_another_frame_is_faint_until_the_right_one_is_there(site):
+    first, second = site.add_frame(), site.add_frame()
+    classes = []
+
+    def watched(view):
+        view._lower.param.watch(lambda event: classes.append(event.new), "css_classes")
+        view.open(second.id)
+
+    view = look(site, first.id, watched)
+    assert classes == [["below", "waits"], ["below"]]
+    assert view.image.image.sum() > 0
+
+
+def test_of_what_cannot_be_read_nothing_is_offered_and_without_a_frame_no_axes_are_shown(site):
+    row = site.archive.add_unreadable(site.archive.root / "torn.fits", "It is torn.")
+    site.people.change_user(site.users["bob"].id, is_staff=True)
+    view = look(site, row.id, who="bob")
+    assert (view.head.frame["message"], actions(view)) == ("It is torn.", [])
+    view.clear()
+    assert not view._upper.visible
+    assert not view._over.visible

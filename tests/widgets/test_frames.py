@@ -55,7 +55,7 @@ def test_calibrations_and_masters_have_lists_of_their_own_with_their_counts(arch
     frames = FrameList()
     frames.refresh(archive)
     assert names(frames) == [arc.file_name, "0001_SN2024x.fits"]
-    assert frames.counts == {"observed": 2, "calibrations": 3, "masters": 1}
+    assert frames.counts == {"observed": 2, "calibrations": 3, "masters": 1, "problems": 0}
     assert not frames.listing.has(bias)
     frames.shown = "calibrations"
     frames.refresh(archive)
@@ -96,10 +96,70 @@ def test_the_page_of_a_frame_is_found_wherever_it_is(archive):
     assert Listing("masters").page_of(archive, rows[0]) is None
 
 
-def test_an_unreadable_file_is_listed_with_its_reason(archive):
+def test_what_happens_to_frames_is_placed_as_the_archive_would_list_it(archive):
+    """Frames come, change and are masters, in the list and outside it, with nothing asked."""
+    made = [add_raw(archive, number) for number in range(30, 51)]
+    for at, shown in enumerate(("observed", "calibrations", "masters"), start=1):
+        frames = FrameList(shown=shown)
+        frames.refresh(archive)
+        come = [
+            add_raw(archive, at),
+            add_raw(archive, 70 + at),
+            add_raw(archive, 80 + at, obstype="COMP", name="HgAr"),
+            add_raw(archive, 90 + at, obstype="BIAS", name="zero"),
+        ]
+        archive.set_state(made[-1].id, "done", f"as {shown}")
+        assert all(frames.place(row, is_new=True) for row in come)
+        for row in (come[1], archive.file(made[-1].id)):
+            assert frames.place(row, is_new=False)
+        asked = FrameList(shown=shown)
+        asked.refresh(archive)
+        for name in ("rows", "counts", "n_frames", "n_pages"):
+            assert getattr(frames, name) == getattr(asked, name), (shown, name)
+
+
+def test_nothing_is_placed_where_only_the_archive_knows(archive):
+    frame = add_raw(archive, 1)
+    frames = FrameList()
+    assert not frames.place(frame, is_new=True)  # nothing was asked yet
+    frames.refresh(archive)
+    another = add_raw(archive, 2)
+    for other in ({"search": "0001"}, {"proposal": "SO2024A-1"}, {"shown": "masters"}, {"page": 3}):
+        frames.refresh(archive)
+        shown = names(frames)
+        frames.param.update(**other)
+        assert not frames.place(another, is_new=True)
+        assert names(frames) == shown
+        frames.param.update(search="", proposal="", shown="observed", page=0)
+
+
+def test_of_a_proposal_those_calibrations_are_listed_that_are_near_its_frames(archive, tmp_path):
+    add_raw(archive, 1)
+    bias = add_raw(archive, 2, obstype="BIAS", name="zero")
+    add_raw(archive, 3, obstype="COMP", name="HgAr")
+    near = Listing("calibrations", proposal="P", nights=("20240401", "20240405"))
+    assert [row.id for row in near.ask(archive).rows] == [bias.id]
+    assert near.has(bias)
+    far = Listing("calibrations", proposal="P", nights=("20240501", "20240505"))
+    assert far.ask(archive).rows == []
+    assert not far.has(bias)
+    everything = Listing("calibrations")
+    assert len(everything.ask(archive).rows) == 2
+
+
+def test_an_unreadable_file_is_a_problem_until_it_is_dismissed(archive):
+    frame = add_raw(archive, 1)
     row = archive.add_unreadable(archive.root / "RAW" / "broken.fits", "broken.fits is cut short.")
-    assert row_of(row)["state"] == "failed"
     assert row_of(row)["message"] == "broken.fits is cut short."
+    assert [each.id for each in Listing().ask(archive).rows] == [frame.id]
+    problems = Listing("problems")
+    listed = problems.ask(archive)
+    assert ([each.id for each in listed.rows], listed.counts["problems"]) == ([row.id], 1)
+    assert problems.page_of(archive, row) == 0
+    assert Listing().page_of(archive, row) is None
+    archive.dismiss(row.id)
+    assert Listing().ask(archive).counts["problems"] == 0
+    assert problems.ask(archive).rows == []
 
 
 @pytest.mark.parametrize(

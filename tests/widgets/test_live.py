@@ -1,6 +1,7 @@
 """The page without a browser: what it shows after each event of a real archive."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,12 +11,13 @@ from pages_world import do
 
 from goodman_live.access import Viewer
 from goodman_live.catalog import CALIBRATED, Archive
+from goodman_live.io import read_info
 from goodman_live.widgets import platform
 from goodman_live.widgets.frame_head import head_of
 from goodman_live.widgets.live import LivePage
 from goodman_live.widgets.visit import Visit
 
-from .making import add_raw, add_spectrum
+from .making import add_raw, add_spectrum, write_raw
 
 
 @pytest.fixture
@@ -243,3 +245,46 @@ def test_the_head_names_set_up_and_times(archive):
     assert head["title"] == "SN 2024x"
     assert ["UT", "2024-03-09 02:01:00"] in head["facts"]
     assert ["grating", "930_SYZY at 13° / camera 24°"] in head["facts"]
+
+
+def test_who_clears_the_search_goes_on_from_the_frame_that_is_selected(archive):
+    first = add_raw(archive, 1, name="Vega")
+    for number in range(2, 40):
+        add_raw(archive, number)
+    page = after(
+        archive,
+        lambda page: page.frames.param.update(search="vega"),
+        lambda page: do(page.frames, pick=first.id),
+        lambda page: page.frames.param.update(search=""),
+    )
+    assert page.frames.selected == first.id
+    assert page.frames.page == 1
+    assert first.id in [row["id"] for row in page.frames.rows]
+
+
+def test_a_file_that_cannot_be_read_is_put_away(archive):
+    row = archive.add_unreadable(archive.root / "x.fits", "x.fits is cut short.")
+    page = after(archive)
+    assert page.frames.rows == []
+    assert page.frames.counts["problems"] == 1
+    page = after(
+        archive,
+        lambda page: page.frames.param.update(shown="problems"),
+        lambda page: do(page.frames, dismiss=row.id),
+    )
+    assert page.frames.rows == []
+    assert page.frames.counts["problems"] == 0
+
+
+def test_a_proposal_narrows_the_calibrations_to_its_nights_as_these_become_more(archive):
+    first = archive.assign(add_raw(archive, 1).id, "SOAR2026A-001")
+    page = after(archive, proposal=first.proposal)
+    assert page.frames.nights == (first.night, first.night)
+
+    def later(page):
+        path = write_raw(archive.root / "20240310" / "RAW", 60 * 48)
+        info = replace(read_info(path), proposal=first.proposal)
+        archive.add_raw(path, info)
+
+    page = after(archive, later, proposal=first.proposal)
+    assert page.frames.nights == (first.night, "20240310")

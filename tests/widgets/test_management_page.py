@@ -8,6 +8,7 @@ from access_world import MINE
 from pages_world import do
 
 from goodman_live.access import Viewer
+from goodman_live.errors import NotFound
 from goodman_live.widgets.pages import PAGES
 
 
@@ -174,3 +175,66 @@ def test_staff_chooses_the_settings_of_the_site(pages):
     assert page.site.form.fields.message == "Saved."
     assert pages.people.settings().min_bias_files == 6
     pages.people.save_settings(None, {}, "staff")
+
+
+CSV = (
+    "soar_id,pi_email,title,collaborators\nSOAR2033A-001,vera@host.org,Dwarfs,Tom <tom2@host.org>\n"
+)
+
+
+def test_a_semester_is_tried_looked_at_and_then_registered(pages):
+    def choose(page, text=CSV):
+        do(page.roster.file, csv=text, name="2033A.csv")
+
+    query = {"part": "roster"}
+    page = pages.visit("staff", "management", query, choose)
+    assert page.roster.file.said == "1 proposal read, 4 changes to make, 2 invitations to send."
+    said = [row["cells"]["text"] for row in page.roster.table.rows]
+    assert "new proposal SOAR2033A-001, PI vera@host.org" in said
+    assert "tom2@host.org to be invited" in said
+    with pytest.raises(NotFound):  # a trial changes nothing
+        pages.people.find_user("vera@host.org")
+    page = pages.visit(
+        "staff", "management", query, choose, lambda page: do(page.roster.file, register=True)
+    )
+    assert page.roster.file.said == "1 proposal registered: 4 changes made, 2 invitations sent."
+    assert [u.email for u in pages.people.proposal("SOAR2033A-001").collaborators] == [
+        "tom2@host.org"
+    ]
+    page = pages.visit("staff", "management", query, choose)
+    assert page.roster.file.said == "1 proposal read: all of it is registered already."
+    assert not page.roster.file.can_register
+    assert page.told == []
+
+
+def test_a_bad_line_of_a_semester_is_named_and_nothing_can_be_registered(pages):
+    text = CSV + "SOAR2033A-002,nobody,,\n"
+    page = pages.visit(
+        "staff", "management", {"part": "roster"},
+        lambda page: do(page.roster.file, csv=text, name="bad.csv"),
+    )  # fmt: skip
+    assert page.roster.file.is_bad
+    assert not page.roster.file.can_register
+    assert page.roster.table.rows[0]["cells"]["text"].startswith("line 3: 'nobody'")
+
+
+def test_the_pi_of_a_proposal_is_changed_and_taken_away(pages):
+    users = {who: pages.people.user(pages.world.user_id(who)) for who in ("pi", "member")}
+    soar_id = pages.people.add_proposal("SOAR2034A-001", pi=users["pi"].id, title="T").soar_id
+    values = {"semester": "2034A", "soar_id": soar_id, "title": "T", "abstract": ""}
+    query = {"part": "proposals", "edit": soar_id}
+
+    def pi_after(name):
+        page = pages.visit(
+            "staff", "management", query,
+            lambda page: do(page.proposals.form, send=values | {"pi": name}),
+        )  # fmt: skip
+        found = pages.people.proposal(soar_id).pi
+        return (found.username if found else ""), page.told
+
+    assert pi_after("member") == (
+        "member",
+        [f"pi no longer sees {soar_id}; add them as a collaborator if they still should."],
+    )
+    assert pi_after("")[0] == ""
+    assert pi_after("pi") == ("pi", [])

@@ -141,3 +141,11 @@ def test_what_happens_is_shown_soon(pages, monkeypatch):
     monkeypatch.setattr(night_page, "SOON_SECONDS", 0.0)
     page = pages.visit("pi", "night", {"night": night}, happens)
     assert page.night.report.counts["spectrum"] == seen["before"] + 1
+
+
+def test_a_file_that_cannot_be_read_makes_no_night_of_its_own(pages):
+    pages.world.add_unreadable()
+    nights = [count.night for count in pages.as_seen_by("staff").nights()]
+    assert nights
+    assert all(len(night) == 8 for night in nights)
+    assert nights[0] == pages.world.files["spectrum of mine"].night

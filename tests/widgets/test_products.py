@@ -96,16 +96,17 @@ def test_a_version_says_whether_it_is_current_and_who_asked_for_it(products):
 @pytest.mark.parametrize(
     "data_type, kind, wanted",
     [
-        (RAW, "spectrum", ["reduce"]),
-        (RAW, "image", ["reduce"]),
+        (RAW, "spectrum", ["reduce", "settings"]),
+        (RAW, "image", ["reduce", "settings"]),
         (RAW, "bias", []),
         (RAW, "unknown", []),
-        (REDUCED, "spectrum", ["extract", "advanced", "delete"]),
-        (REDUCED, "arc", ["advanced", "delete"]),
-        (REDUCED, "image", ["delete"]),
+        (REDUCED, "spectrum", ["extract", "settings", "advanced", "delete"]),
+        (REDUCED, "arc", ["settings", "advanced", "delete"]),
+        (REDUCED, "image", ["settings", "delete"]),
         (EXTRACTED, "spectrum", ["calibrate", "advanced", "delete"]),
         (CALIBRATED, "spectrum", ["calibrate", "advanced", "delete"]),
         (CALIBRATED, "arc", ["advanced", "delete"]),
+        (CALIBRATED, "focus", ["advanced", "delete"]),
         (MASTER, "bias", ["master", "delete"]),
     ],
 )
@@ -128,6 +129,39 @@ def test_what_one_may_not_do_is_not_offered(raw, products):
     assert names(Scene(Doer(), master, member, visit)) == ["download"]
     staff = Viewer(2, is_staff=True)
     assert names(Scene(Doer(), master, staff, visit)) == ["master", "download", "delete"]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "state", "has_more", "wanted"),
+    [
+        (RAW, "new", False, "reduce"),
+        (RAW, "failed", True, "reduce"),
+        (RAW, "done", True, None),
+        (REDUCED, "done", False, "extract"),
+        (REDUCED, "done", True, "advanced"),
+        (EXTRACTED, "done", False, "calibrate"),
+        (EXTRACTED, "provisional", True, "advanced"),
+        (CALIBRATED, "done", False, "advanced"),
+        (MASTER, "done", False, None),
+        (MASTER, "failed", False, "master"),
+    ],
+)
+def test_loud_is_only_what_one_most_likely_wants_next(raw, data_type, state, has_more, wanted):
+    row = replace(raw, data_type=data_type, kind="spectrum", state=state)
+    found = actions_of(Scene(Doer(), row, has_more=has_more))
+    loud = [action["name"] for action in found if action.get("primary")]
+    assert loud == ([wanted] if wanted else [])
+
+
+def test_a_spectrum_with_wavelengths_is_offered_another_arc(raw):
+    labels = {
+        data_type: [
+            a["label"] for a in actions_of(Scene(Doer(), replace(raw, data_type=data_type)))
+        ]
+        for data_type in (EXTRACTED, CALIBRATED)
+    }
+    assert labels[EXTRACTED][0] == "Calibrate wavelength"
+    assert labels[CALIBRATED][0] == "Other arc…"
 
 
 def test_an_archive_in_a_notebook_offers_what_it_can_do(products):

@@ -11,6 +11,7 @@ import sys
 
 import panel as pn
 import param
+from access_world import MINE
 from bokeh.document import Document
 from bokeh.models import Slider
 
@@ -285,3 +286,12 @@ def test_a_kernel_kept_ready_has_loaded_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_who_sees_all_may_choose_proposals_that_only_frames_name(pages):
+    def offered(who):
+        return dict(Shell(visit_of(pages.as_seen_by(who)))._proposals())
+
+    assert offered("staff")["SOAR2019A-001"] == "not registered"
+    assert "" not in offered("staff")
+    assert offered("pi") == {MINE: "Mine"}

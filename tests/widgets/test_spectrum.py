@@ -11,9 +11,12 @@ from astropy import units as u
 
 from goodman_live.blocks.line_fit import FWHM, fit_line
 from goodman_live.io import read_spectrum
+from goodman_live.quality import Quality
+from goodman_live.widgets.live import LivePage
 from goodman_live.widgets.spectrum import SpectrumView
 from goodman_live.widgets.spectrum_data import UNITS, SpectrumData, facts_of
-from goodman_live.widgets.spectrum_tools import with_error
+from goodman_live.widgets.spectrum_lines import with_error
+from goodman_live.widgets.spectrum_tools import KEYS, SpectrumHead
 
 from .making import spectrum_table
 
@@ -38,10 +41,56 @@ def test_masked_pixels_are_marked_inside_the_axis_even_when_far_off(table):
     assert data.flux_range()[0] < y[0] < data.flux_range()[1] < 9000
 
 
-def test_the_band_is_one_sigma_and_unbroken(table):
+def test_the_band_is_one_sigma_and_nothing_where_there_is_no_good_pixel(table):
     low, high = SpectrumData.from_table(table).band()
-    np.testing.assert_allclose(high - low, 10)
+    height = high - low
+    assert np.flatnonzero(height == 0).tolist() == [7, 9]
+    np.testing.assert_allclose(np.delete(height, [7, 9]), 10)
     np.testing.assert_allclose(high + low, 200)
+
+
+def test_what_masked_pixels_hold_is_drawn_faintly_and_joined_to_their_neighbours_alone(table):
+    ghost = SpectrumData.from_table(table).ghost()
+    assert np.flatnonzero(np.isfinite(ghost)).tolist() == [6, 7, 8]
+    assert ghost[7] == 9000
+
+
+def test_a_good_pixel_between_masked_ones_is_drawn_as_a_dot(table):
+    data = SpectrumData.from_table(table)
+    assert np.flatnonzero(data.alone()).tolist() == [8]
+    view = SpectrumView()
+    view.show(table, file_name="x.fits")
+    assert view._plot.alone.data["x"].tolist() == [3632.0]
+    assert view._plot.alone.data["y"].tolist() == [100.0]
+
+
+def test_a_pixel_that_was_made_up_for_in_part_counts_and_is_told_of(table):
+    table["mask"][20:23] = Quality.INTERPOLATED
+    table["mask"][21] |= Quality.COSMIC_RAY
+    data = SpectrumData.from_table(table)
+    assert np.flatnonzero(np.isnan(data.line())).tolist() == [7, 9, 21]
+    assert np.flatnonzero(data.mended).tolist() == [20, 22]
+    assert "2 masked · 2 mended" in facts_of(data, table.meta["header"])
+
+
+def test_lone_spikes_and_unsure_edges_do_not_rule_the_axis_but_a_narrow_line_does(table):
+    rng = np.random.default_rng(2)
+    flux = rng.normal(100, 5, len(table))
+    flux[50], flux[:3] = 60_000.0, [-4e4, 3e4, 2e4]
+    error = np.full(len(table), 5.0)
+    error[:3] = 3e4
+    table["flux"], table["uncertainty"], table["mask"] = flux * u.adu, error * u.adu, 0
+    low, high = SpectrumData.from_table(table).flux_range()
+    assert 70 < low < 95 and 105 < high < 130
+    line = 8000 * np.exp(-0.5 * ((np.arange(len(table)) - 200.0) / 0.85) ** 2)  # 2 pixels wide
+    table["flux"] = (flux + line) * u.adu
+    assert 8100 < SpectrumData.from_table(table).flux_range()[1] < 9500
+
+
+def test_of_a_lamp_no_signal_to_noise_is_told(table):
+    table.meta["header"]["GSP_KIND"] = "arc"
+    data = SpectrumData.from_table(table)
+    assert data.is_lamp and "S/N" not in facts_of(data, table.meta["header"])
 
 
 def test_a_masked_spike_does_not_rule_the_axis(table):
@@ -77,7 +126,7 @@ def test_a_spectrum_without_a_good_pixel_can_be_shown(table):
     view = SpectrumView()
     view.show(table, file_name="x.fits", file_id=3)
     assert view.head.file_name == "x.fits"
-    assert np.isnan(view._source.data["y"]).all()
+    assert np.isnan(view._plot.source.data["y"]).all()
 
 
 def test_a_provisional_scale_is_said_in_head_axis_and_plot(table):
@@ -85,8 +134,8 @@ def test_a_provisional_scale_is_said_in_head_axis_and_plot(table):
     view = SpectrumView(theme="dark")
     view.show(table, file_name="x.fits", file_id=3)
     assert view.head.provisional
-    assert "provisional" in view._figure.xaxis[0].axis_label
-    assert view._note.visible
+    assert "provisional" in view._plot.figure.xaxis[0].axis_label
+    assert view._plot.note.visible
 
 
 def test_clearing_leaves_no_name_and_no_curve(table):
@@ -94,7 +143,7 @@ def test_clearing_leaves_no_name_and_no_curve(table):
     view.show(table, file_name="x.fits", file_id=3)
     view.clear()
     assert view.head.file_name == ""
-    assert len(view._source.data["x"]) == 0
+    assert len(view._plot.source.data["x"]) == 0
 
 
 # Units, smoothing, scale
@@ -125,7 +174,7 @@ def test_units_are_offered_only_where_they_can_be_made(table, observed):
     assert SpectrumData.from_table(table).units == ("adu",)
     assert SpectrumData.from_table(observed).units == UNITS
     del observed.meta["header"]["EXPTIME"]
-    assert SpectrumData.from_table(observed).units == ("electron",)
+    assert SpectrumData.from_table(observed).units == ("electrons",)
 
 
 def test_a_unit_changes_flux_error_and_sky_alike(observed):
@@ -135,7 +184,7 @@ def test_a_unit_changes_flux_error_and_sky_alike(observed):
     np.testing.assert_allclose(density.flux, data.flux / 240 / 4)
     np.testing.assert_allclose(density.uncertainty / density.flux, data.uncertainty / data.flux)
     np.testing.assert_allclose(density.sky, data.sky / 960)
-    assert density.unit in UNITS and data.in_unit("electron").flux is not None
+    assert density.unit in UNITS and data.in_unit("electrons").flux is not None
 
 
 def test_smoothing_lowers_the_error_and_keeps_masked_pixels_masked(observed):
@@ -146,32 +195,32 @@ def test_smoothing_lowers_the_error_and_keeps_masked_pixels_masked(observed):
 
 
 def test_unit_and_smoothing_are_drawn_and_the_view_along_the_spectrum_stays(view):
-    view._figure.x_range.update(start=4300, end=4700)
+    view._plot.figure.x_range.update(start=4300, end=4700)
     view.tools.unit = UNITS[1]
-    assert np.nanmedian(view._source.data["y"]) == pytest.approx(100 / 240, rel=0.02)
-    assert view._figure.yaxis[0].axis_label == "Flux [electron / s]"
-    scatter = np.nanstd(view._source.data["y"][:150])
+    assert np.nanmedian(view._plot.source.data["y"]) == pytest.approx(100 / 240, rel=0.02)
+    assert view._plot.figure.yaxis[0].axis_label == "Flux [electrons / s]"
+    scatter = np.nanstd(view._plot.source.data["y"][:150])
     view.tools.width = 15
-    assert np.nanstd(view._source.data["y"][:150]) < 0.5 * scatter
-    assert (view._figure.x_range.start, view._figure.x_range.end) == (4300, 4700)
+    assert np.nanstd(view._plot.source.data["y"][:150]) < 0.5 * scatter
+    assert (view._plot.figure.x_range.start, view._plot.figure.x_range.end) == (4300, 4700)
 
 
 def test_another_spectrum_of_a_unit_that_cannot_be_kept_is_shown_in_its_own(view, table):
     view.tools.unit = UNITS[2]
     view.show(table, file_name="y.fits", file_id=4)
-    assert view.tools.unit == "adu" and "adu" in view._figure.yaxis[0].axis_label
+    assert view.tools.unit == "adu" and "adu" in view._plot.figure.yaxis[0].axis_label
 
 
 def test_a_logarithmic_axis_shows_nothing_at_or_below_zero(view, observed):
     observed["flux"][20:40] = -3 * u.electron
     view.show(observed, file_name="x.fits")
     view.tools.log = True
-    low, high = view._figure.y_range.start, view._figure.y_range.end
+    low, high = view._plot.figure.y_range.start, view._plot.figure.y_range.end
     assert 0 < low < 100 < high
-    assert np.isnan(view._source.data["y"][25]) and (view._source.data["low"] > 0).all()
-    assert type(view._figure.y_scale).__name__ == "LogScale"
+    assert np.isnan(view._plot.source.data["y"][25]) and (view._plot.source.data["low"] > 0).all()
+    assert type(view._plot.figure.y_scale).__name__ == "LogScale"
     view.tools.log = False
-    assert type(view._figure.y_scale).__name__ == "LinearScale"
+    assert type(view._plot.figure.y_scale).__name__ == "LinearScale"
 
 
 # Lines
@@ -188,11 +237,11 @@ def test_a_measured_line_is_that_of_the_pixels_whatever_is_shown(view, observed)
     assert fit.flux == pytest.approx(8000, abs=4 * fit.flux_error)
     assert fit.fwhm == pytest.approx(10 * FWHM, abs=4 * fit.fwhm_error)
     row = view.table.rows[0]
-    assert view.table.unit == "electron / s" and view.table.visible
+    assert view.table.unit == "electrons / s" and view.table.visible
     assert float(row["flux"][0]) == pytest.approx(fit.flux / 240, abs=fit.flux_error / 240)
     view.tools.width = 1
-    drawn = view._fits.data["ys"][0]
-    assert drawn.max() == pytest.approx(np.nanmax(view._source.data["y"]), rel=0.1)
+    drawn = view._plot.fits.data["ys"][0]
+    assert drawn.max() == pytest.approx(np.nanmax(view._plot.source.data["y"]), rel=0.1)
 
 
 def test_a_range_without_a_line_is_said_and_leaves_the_table_alone(view):
@@ -204,8 +253,8 @@ def test_a_range_without_a_line_is_said_and_leaves_the_table_alone(view):
 
 def test_a_selected_range_is_measured_and_a_line_can_be_forgotten(view):
     view.tools.measuring = True
-    assert view._figure.toolbar.active_drag is view._select
-    view._selected.data = {"x": [4420.0, 4580.0]}
+    assert view._plot.figure.toolbar.active_drag is view._plot.select
+    view._plot.selected.data = {"x": [4420.0, 4580.0]}
     view.tools.typed = [4430, 4570]
     assert [round(line.center) for line in view.lines] == [4500, 4500]
     view.table.dropped = 0
@@ -213,20 +262,23 @@ def test_a_selected_range_is_measured_and_a_line_can_be_forgotten(view):
     view.table.dropped = 0
     assert view.lines == [] and not view.table.visible
     view.tools.measuring = False
-    assert view._figure.toolbar.active_drag is view._zoom
+    assert view._plot.figure.toolbar.active_drag is view._plot.zoom
 
 
 def test_another_spectrum_forgets_the_lines_of_the_last(view, observed):
     view.measure(4420, 4580)
     view.show(observed, file_name="other.fits")
-    assert view.lines == [] and not view._fits.data["xs"]
+    assert view.lines == [] and not view._plot.fits.data["xs"]
 
 
 def test_a_measured_line_is_named_by_the_lists_at_the_redshift(view):
     view.measure(4420, 4580)
     assert view.table.rows[0]["name"] == ""
     view.tools.param.update(lists=["nebular"], redshift=4500 / 4340.46 - 1)
-    assert view.table.rows[0]["name"].startswith("Hγ")
+    fit = view.lines[0]
+    assert view.table.rows[0]["name"] == (
+        f"Hγ {fit.center - 4500:+.2f} Å, {(fit.center / 4500 - 1) * 299792.458:+.0f} km/s"
+    )
     view.tools.redshift = 0.5
     assert view.table.rows[0]["name"] == ""
 
@@ -263,14 +315,14 @@ def test_spectra_laid_over_come_to_the_same_level_or_stay_as_they_are(view, obse
     double["flux"] = 2 * double["flux"]
     view.overlay([("double", double)])
     assert [name for name, _ in view.tools.overlays] == ["double"]
-    here = view._source.data["y"]
-    np.testing.assert_allclose(view._over.data["ys"][0], here, rtol=1e-5)
+    here = view._plot.source.data["y"]
+    np.testing.assert_allclose(view._plot.over.data["ys"][0], here, rtol=1e-5)
     view.tools.level = False
-    np.testing.assert_allclose(view._over.data["ys"][0], 2 * here, rtol=1e-5)
+    np.testing.assert_allclose(view._plot.over.data["ys"][0], 2 * here, rtol=1e-5)
     view.tools.unit = UNITS[1]
-    np.testing.assert_allclose(view._over.data["ys"][0], 2 * here / 240, rtol=1e-5)
+    np.testing.assert_allclose(view._plot.over.data["ys"][0], 2 * here / 240, rtol=1e-5)
     view.tools.dropped = "double"
-    assert view.tools.overlays == [] and view._over.data["xs"] == []
+    assert view.tools.overlays == [] and view._plot.over.data["xs"] == []
 
 
 def test_keys_switch_and_move(view):
@@ -278,21 +330,21 @@ def test_keys_switch_and_move(view):
         view.head.key = f"{key}:{number}"
     assert not view.head.tools and view.head.sky and view.tools.unit == UNITS[1] and view.tools.log
     view.head.key = "+:9"
-    width = view._figure.x_range.end - view._figure.x_range.start
+    width = view._plot.figure.x_range.end - view._plot.figure.x_range.start
     assert width == pytest.approx(0.7 * (5196 - 3600))
     view.head.key = "0:10"
-    assert (view._figure.x_range.start, view._figure.x_range.end) == (3600, 5196)
-    view.head.key = "m:11"
-    assert view.head.tools and view.tools.measuring
+    assert (view._plot.figure.x_range.start, view._plot.figure.x_range.end) == (3600, 5196)
+    view.head.between = [4420.0, 4580.0]
+    assert [round(line.center) for line in view.lines] == [4500]
 
 
 def test_the_flux_axis_follows_what_is_in_view(view):
-    view._figure.x_range.update(start=4450, end=4550)
+    view._plot.figure.x_range.update(start=4450, end=4550)
     view.head.key = "y:1"
-    assert view._figure.y_range.end > 1000
-    view._figure.x_range.update(start=4800, end=5100)
+    assert view._plot.figure.y_range.end > 1000
+    view._plot.figure.x_range.update(start=4800, end=5100)
     view.head.key = "y:2"
-    assert view._figure.y_range.end < 130
+    assert view._plot.figure.y_range.end < 130
 
 
 def test_a_table_of_text_holds_what_is_shown(view):
@@ -300,12 +352,36 @@ def test_a_table_of_text_holds_what_is_shown(view):
     view.tools.ask = "csv:1"
     assert view.tools.file["name"] == "wecfz_0001.csv"
     lines = base64.b64decode(view.tools.file["content"]).decode().splitlines()
-    assert "3 pixels" in lines[1] and "electron / s" in lines[2]
+    assert "3 pixels" in lines[1] and "electrons / s" in lines[2]
     assert lines[3] == "wavelength,flux,uncertainty,sky,masked"
     read = np.array([line.split(",") for line in lines[4:]], dtype=float)
-    np.testing.assert_allclose(read[:, 0], view._source.data["x"], atol=1e-4)
-    np.testing.assert_allclose(read[:, 1], view._source.data["flux"], rtol=1e-5)
+    np.testing.assert_allclose(read[:, 0], view._plot.source.data["x"], atol=1e-4)
+    np.testing.assert_allclose(read[:, 1], view._plot.source.data["flux"], rtol=1e-5)
     assert np.flatnonzero(read[:, 4]).tolist() == [7]
+
+
+def test_a_file_of_the_lines_holds_what_the_table_says(view):
+    view.tools.ask = "lines:1"
+    assert "No line" in view.tools.message and view.tools.file == {}
+    fit, total = view.measure(4420, 4580), view.measure(4420, 4580, "sum")
+    view.tools.unit = UNITS[2]
+    view.tools.ask = "lines:2"
+    assert view.tools.file["name"] == "wecfz_0001_lines.csv"
+    lines = base64.b64decode(view.tools.file["content"]).decode().splitlines()
+    assert lines[:2] == [
+        "# wecfz_0001.fits",
+        "# wavelengths in air [Angstrom], flux [electrons / s]",
+    ]
+    newest, first = (
+        dict(zip(lines[2].split(","), row.split(","), strict=True)) for row in lines[3:]
+    )
+    assert (first["how"], newest["how"]) == ("fit", "sum")
+    for row, line in ((first, fit), (newest, total)):
+        assert float(row["center"]) == pytest.approx(line.center, rel=1e-6)
+        assert float(row["flux"]) == pytest.approx(line.flux / 240, rel=1e-6)
+        assert float(row["flux_error"]) == pytest.approx(line.flux_error / 240, rel=1e-6)
+    assert total.flux == pytest.approx(8000, abs=4 * total.flux_error)
+    assert newest["fwhm"] == "nan"
 
 
 def test_a_fits_file_holds_what_was_measured(view, observed, tmp_path):
@@ -323,3 +399,52 @@ def test_nothing_is_exported_or_measured_without_a_spectrum():
     view.tools.ask = "csv:1"
     view.head.key = "l:1"
     assert view.tools.file == {} and view.measure(4000, 5000) is None
+
+
+def test_a_broad_trough_says_against_what_it_was_measured(view, observed):
+    wavelength = observed["wavelength"].value
+    noise = np.random.default_rng(3).normal(0, 5, len(observed))
+    trough = 400 - 200 * np.exp(-0.5 * ((wavelength - 4600) / 45) ** 2)
+    observed["flux"] = (trough + noise) * u.electron
+    view.show(observed, file_name="sn.fits")
+    view.tools.lists = ["nebular"]
+    fit = view.measure(4560, 4640)
+    assert fit.between_ends and fit.center == pytest.approx(4600, abs=4)
+    assert view.table.rows[0]["note"] == "pseudo-continuum"
+    view.measure(4400, 4800)
+    assert view.table.rows[0]["note"] == "" and not view.table.rows[0]["is_poor"]
+
+
+def test_an_absorption_is_given_no_name_of_a_nebula(view, observed):
+    trough = 400 - 200 * np.exp(-0.5 * ((observed["wavelength"].value - 5006.84) / 12) ** 2)
+    observed["flux"] = trough * u.electron
+    view.show(observed, file_name="sn.fits")
+    view.tools.lists = ["nebular"]
+    assert view.measure(4900, 5100).flux < 0
+    assert view.table.rows[0]["name"] == ""
+
+
+def test_all_keys_are_listened_to_and_listed_by_the_page():
+    for key, _ in KEYS:
+        for one in key.replace("−", "-").split():
+            named = {"←": "ArrowLeft", "→": "ArrowRight"}.get(one, one)
+            listened = (
+                f"'{named}'" in SpectrumHead._esm or f"    {named}: () =>" in SpectrumHead._esm
+            )
+            assert listened, key
+    assert set(KEYS) < set(LivePage.keys)
+
+
+# The page changes these models by itself, so it must be told the right ones.
+
+
+def test_the_page_knows_the_figure_and_its_tools(view):
+    models = {model.id: model for model in view._plot.figure.references()}
+    assert models[view.tools.figure] is models[view.head.figure] is view._plot.figure
+    assert models[view.tools.selecting] is view._plot.select
+    assert models[view.tools.zooming] is view._plot.zoom
+    assert models[view.head.mark] is view._plot.mark
+    view.make_interactive(False)
+    assert view.tools.zooming == "" and view._plot.figure.toolbar.active_drag is None
+    view.make_interactive(True)
+    assert models[view.tools.zooming] is view._plot.zoom
