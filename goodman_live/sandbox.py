@@ -8,6 +8,7 @@ password. It only writes the command line; it starts nothing.
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import site
 import subprocess
@@ -26,6 +27,7 @@ _OF_ETC = (
 )  # fmt: skip
 _PROGRAM = "bwrap"
 _TRY_SECONDS = 10.0
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _USER = "1000"  # who it is inside: the owner of what is its own, whoever that is outside
 
 
@@ -37,6 +39,7 @@ def wrapped(
     hidden: Iterable[Path] = (),
     home: tuple[Path, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    scratch: int = 0,
 ) -> list[str]:
     """The command line that runs a program in a sandbox.
 
@@ -54,6 +57,9 @@ def wrapped(
         without one it starts in /tmp, which is empty and its own.
     environment
         Variables to be set besides those that it inherits.
+    scratch
+        [bytes] So much may be in each of its /tmp and /dev/shm, which are memory; 0 is what the
+        machine allows.
 
     Returns
     -------
@@ -72,7 +78,9 @@ def wrapped(
         "--unshare-uts",
     ]
     found += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    found += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/run"]
+    size = ["--size", str(scratch)] if scratch else []
+    found += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/dev/shm"]
+    found += ["--remount-ro", "/dev", *size, "--tmpfs", "/tmp", "--dir", "/run"]
     seen = _outermost((*_system(), *_python(), *map(Path, readable)))
     for path in seen:
         found += _shown(path)
@@ -112,6 +120,7 @@ def problem() -> str:
             text=True,
             timeout=_TRY_SECONDS,
             check=False,
+            preexec_fn=give_up_capabilities,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap must run; it does not: {error}."
@@ -122,6 +131,14 @@ def problem() -> str:
         f"The machine must let anybody make user namespaces; it does not: {reason}. "
         "Look at the settings kernel.unprivileged_userns_clone and user.max_user_namespaces."
     )
+
+
+def give_up_capabilities() -> None:
+    """To be run in a child before its program: it has no ambient capability any more.
+
+    A service may have one, such as to listen on port 443; bubblewrap refuses to run with it.
+    """
+    ctypes.CDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def _system() -> list[Path]:

@@ -67,10 +67,12 @@ def _check(site: Site, path: Path | None) -> int:
 
 def run_hub(site: Site, path: Path | None, stop: threading.Event) -> None:
     """Run everything until told to stop."""
+    from ..hub import cgroups
     from ..hub.state import only_hub, prepare_state
 
     os.umask(0o077)
     prepare_state(site)
+    cgroups.divide()
     with only_hub(site):
         _run_alone(site, path, stop)
     say("Ended.")

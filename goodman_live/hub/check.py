@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import grp
 import os
 import shutil
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from .. import sandbox
-from . import proxy
+from . import accounts, proxy, reach
 from .site import LOOPBACK, Site, is_given
 
 WARNING, DANGER, MISSING = "Warning", "Danger", "Missing"
+_LEAST_GIB, _KERNEL_GIB = 0.75, 0.25
 _OWN_PACKAGES = {
-    "system": ("systemdspawner", "jupyterhub-systemdspawner"),
     "docker": ("dockerspawner", "dockerspawner"),
     "kubernetes": ("kubespawner", "jupyterhub-kubespawner"),
 }
@@ -48,7 +51,10 @@ def findings(site: Site, site_file: Path | None = None) -> list[Finding]:
         *_containers(site),
         *_isolation(site),
         *_addresses(site),
+        *_folders(site),
         *_files(site, site_file),
+        *_answers(site),
+        *_room(site),
     ]
     return [*found, *_secrets(site)]
 
@@ -63,10 +69,30 @@ def _programs(site: Site) -> Iterator[Finding]:
     module, package = _OWN_PACKAGES.get(site.spawner, ("", ""))
     if module and not _is_installed(module):
         yield Finding(MISSING, f"The spawner {site.spawner!r} needs: pip install {package}.")
-    if site.spawner == "system" and shutil.which("systemd-run") is None:
-        yield Finding(MISSING, "The spawner 'system' needs systemd; this machine has none.")
+    if site.spawner == "system":
+        yield from _accounts()
     if why := _why_not_listen(site):
         yield Finding(MISSING, why)
+
+
+def _accounts() -> Iterator[Finding]:
+    """Whether sudo lets us make accounts; `hub_config/sudoers` has the rules."""
+    if shutil.which("sudo") is None:
+        yield Finding(MISSING, "The spawner 'system' needs sudo: apt-get install sudo.")
+        return
+    try:
+        grp.getgrnam(accounts.GROUP)
+    except KeyError:
+        yield Finding(
+            MISSING, f"There must be a group of the notebooks' accounts: groupadd {accounts.GROUP}."
+        )
+    asked = ["sudo", "-n", "-l", *accounts.making(accounts.name(1))]
+    if subprocess.run(asked, capture_output=True, check=False).returncode:
+        yield Finding(
+            MISSING,
+            "sudo must allow us to make accounts; it does not: put hub_config/sudoers at "
+            "/etc/sudoers.d/goodman-live.",
+        )
 
 
 def _containers(site: Site) -> Iterator[Finding]:
@@ -93,7 +119,7 @@ def _isolation(site: Site) -> Iterator[Finding]:
             f"Whoever reaches the Dask scheduler {site.engine.dask} can run programs as the "
             "owner of the archive, and notebooks of this machine may. Let only tls:// in.",
         )
-    if os.geteuid() == 0 and site.spawner != "system":
+    if os.geteuid() == 0:
         yield Finding(
             DANGER, "The hub runs as root, which it does not need: start it as a user of its own."
         )
@@ -111,6 +137,12 @@ def _addresses(site: Site) -> Iterator[Finding]:
             WARNING,
             f"{site.listen} can be reached without the web server in front, unencrypted. Listen "
             "on 127.0.0.1.",
+        )
+    if not site.is_encrypted and site.port != (urlsplit(site.address).port or 80):
+        yield Finding(
+            WARNING,
+            f"Browsers are told to come to {site.address}, and the hub listens on {site.listen}: "
+            "that needs a web server in between. Otherwise let both have one port.",
         )
     if site.is_public and not site.subdomains:
         yield Finding(
@@ -130,14 +162,67 @@ def _files(site: Site, site_file: Path | None) -> Iterator[Finding]:
         path = getattr(getattr(site, part), value)
         if is_given(path) and not os.access(path, os.R_OK):
             yield Finding(MISSING, f"{name} must be a file that we may read; {path} is none.")
-    if is_given(site.incoming) and not site.incoming.is_dir():
-        yield Finding(MISSING, f"incoming must be a folder; {site.incoming} is none.")
+
+
+def _folders(site: Site) -> Iterator[Finding]:
+    for name in ("state", "archive"):
+        path = getattr(site, name)
+        above = next(each for each in (path, *path.absolute().parents) if each.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            yield Finding(
+                MISSING, f"{name} must be a folder that we may write to, or make; {path} is none."
+            )
+    if not is_given(site.incoming):
+        return
+    if not site.incoming.is_dir() or not os.access(site.incoming, os.R_OK | os.X_OK):
+        yield Finding(
+            MISSING, f"incoming must be a folder that we may read; {site.incoming} is none."
+        )
+    elif site.archive.resolve().is_relative_to(site.incoming.resolve()):
+        yield Finding(
+            MISSING,
+            f"incoming must not have the archive in it: what is made would arrive again. Archive: "
+            f"{site.archive}; incoming: {site.incoming}.",
+        )
+
+
+def _answers(site: Site) -> Iterator[Finding]:
+    """What runs elsewhere, if it does; a cluster and a mail server may come later."""
+    for name in ("database", "hub_database"):
+        url = getattr(site, name)
+        if url and (why := reach.why_no_database(url)):
+            yield Finding(MISSING, f"{name} must be one that we may connect to; it is not: {why}.")
+    if site.mail and (wrong := reach.wrong_mail(site.mail)):
+        yield Finding(MISSING, f"mail is wrong. {wrong}")
+    elif site.mail and (why := reach.why_no_mail(site.mail)):
+        yield Finding(WARNING, f"No mail can be sent: {why}.")
+    if site.engine.dask and (why := reach.why_no_scheduler(site.engine.dask)):
+        yield Finding(WARNING, f"Nothing is reduced until the Dask cluster is there: {why}.")
+
+
+def _room(site: Site) -> Iterator[Finding]:
+    """Whether the numbers fit the machine."""
+    if 0 < site.limits.memory < _LEAST_GIB:
+        yield Finding(
+            WARNING,
+            f"With limits.memory = {site.limits.memory:g}, a notebook server hardly starts: let it "
+            f"be {_LEAST_GIB:g} at least.",
+        )
+    wanted = site.preheat * _KERNEL_GIB
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    if wanted > there / 2:
+        yield Finding(
+            WARNING,
+            f"preheat = {site.preheat} takes {wanted:.0f} GiB of memory; this machine has "
+            f"{there:.0f}.",
+        )
 
 
 def _private(site: Site, site_file: Path | None) -> Iterator[tuple[str, Path]]:
     """What only the owner may read: if its folder is closed, it is, too."""
-    yield "The state folder", site.state
-    yield "The archive", site.archive
+    for what, folder in (("The state folder", site.state), ("The archive", site.archive)):
+        if folder.is_dir():
+            yield what, folder
     yield "The archive's database", site.archive / "archive.sqlite"
     yield "The key", site.tls.key
     yield "The secret", site.sign_on.secret_file
@@ -193,6 +278,10 @@ def _why_not_listen(site: Site) -> str:
                 f"To listen on {site.listen}, a program must be allowed ports below 1024; this one "
                 "is not: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit of systemd allows it."
             )
+        except socket.gaierror:
+            return f"listen must have an address of this machine; {site.host} is none."
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return f"listen must have an address of this machine; {site.host} is none."
             return f"{site.listen} must be free to listen on; it is not: {error.strerror}."
     return ""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.utils import subdomain_hook_idna
+
 from .. import __version__
 from ..widgets.theme import root_css
-from .services import API, DASHBOARDS, Run, api_prefix, api_url, hub_path, hub_services
+from .services import API, DASHBOARDS, Run, api_prefix, api_url, hub_path, hub_services, origin
 from .services import service_path as path_of
 from .site import Site, read_site
 from .spawners import SERVER_SCOPES, configure_spawner
@@ -27,6 +29,11 @@ def configure(c: Any, site: Site, run: Run) -> None:
     configure_spawner(c, site, api_url(site, run))
 
 
+def host_of(name: str, domain: str, kind: str) -> str:
+    """The host of somebody's notebooks; services stay at the site's own."""
+    return domain if kind == "service" else subdomain_hook_idna(name, domain, kind)
+
+
 def configure_in_cluster(c: Any, site_file: Path) -> None:
     """Set what the hub of a Kubernetes chart does not know: people, pages, and what notebooks may.
 
@@ -42,11 +49,14 @@ def _configure_addresses(c: Any, site: Site, run: Run) -> None:
     c.JupyterHub.bind_url = f"http://{site.host or '0.0.0.0'}:{site.port}{site.base}"
     c.JupyterHub.hub_bind_url = f"http://{site.inner}:{run.hub_port}"
     c.JupyterHub.public_url = site.address
-    c.JupyterHub.db_url = site.hub_database or f"sqlite:///{site.state / 'hub.sqlite'}"
+    database = site.hub_database or f"sqlite:///{site.state / 'hub.sqlite'}"
+    c.JupyterHub.db_url = database.replace("postgresql://", "postgresql+psycopg://", 1)
     c.JupyterHub.upgrade_db = True
     c.JupyterHub.cookie_secret_file = str(site.state / "cookie_secret")
     c.JupyterHub.cookie_max_age_days = COOKIE_DAYS
-    c.JupyterHub.subdomain_host = site.subdomains
+    if site.subdomains:
+        c.JupyterHub.subdomain_host = origin(site)
+        c.JupyterHub.subdomain_hook = host_of
     # The proxy is started beside the hub: it goes on while the hub starts again, and is told
     # again what leads where within these seconds.
     c.ConfigurableHTTPProxy.should_start = False

@@ -8,9 +8,13 @@ posts it. Attempts are counted by `people`.
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from typing import Any
 
+from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.user import User
 from tornado import web
 
 from ..access import may
@@ -19,6 +23,8 @@ from ..people import PASSWORD_RULES, LinkRefused, PasswordRefused, TooManyAttemp
 from ..people.doors import PeopleFor
 from .services import API, DASHBOARDS
 
+_LATELY_SECONDS = 3600.0
+
 
 def handlers() -> list[tuple[str, type]]:
     """Paths beneath the hub's, and what answers there."""
@@ -26,6 +32,7 @@ def handlers() -> list[tuple[str, type]]:
         (r"/home", HomePage),
         (r"/forgotten", ForgottenPage),
         (r"/password", PasswordPage),
+        (r"/api/goodman-live/ended", EndedHandler),
         (rf"/services/(?:{API}|{DASHBOARDS})(?:/.*)?", AwayPage),
     ]
 
@@ -65,8 +72,32 @@ class HomePage(_Page):
             proposals=proposals,
             leads=viewer.leads,
             manages=may(viewer, "list users"),
+            ended=_lately(_ended(self.current_user))[-1:],
             user_path=f"{self.hub.base_url}user-redirect/",
         )
+
+
+class EndedHandler(APIHandler):
+    """What of one's notebooks was ended for want of room; their server asks."""
+
+    async def get(self) -> None:
+        """As JSON, the newest last."""
+        if not isinstance(self.current_user, User):
+            raise web.HTTPError(403)
+        self.finish(json.dumps(_ended(self.current_user)))
+
+
+def _ended(user: User) -> list[dict[str, Any]]:
+    return getattr(user.spawner, "ended", [])
+
+
+def _lately(ended: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is not long ago, with its hour of the day in words."""
+    return [
+        each | {"at": time.strftime("%H:%M UT", time.gmtime(each["time"]))}
+        for each in ended
+        if time.time() - each["time"] < _LATELY_SECONDS
+    ]
 
 
 class ForgottenPage(_Page):

@@ -45,6 +45,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
             (base("frame", r"(\d{1,18})"), FrameHandler, {"root": root}),
             (base("proposal", r"([\w.%-]{1,192})"), ProposalHandler, {"root": root}),
             (base("entries"), EntriesHandler),
+            (base("ended"), EndedHandler),
         ],
     )
     try:
@@ -112,6 +113,32 @@ class EntriesHandler(JupyterHandler):
             about = {"label": f"Notebook on {soar_id}", "caption": f"A new notebook on {soar_id}"}
             entries.append(about | {"make": f"goodman-live/proposal/{quote(soar_id)}?new"})
         self.finish(json.dumps(entries))
+
+
+class EndedHandler(JupyterHandler):
+    """What of one's notebooks the hub has ended for want of room, with their names."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """As JSON, the newest last."""
+        sessions = await self.session_manager.list_sessions()
+        names = {each["kernel"]["id"]: each["path"] for each in sessions}
+        found = await asyncio.to_thread(_ended)
+        for each in found:
+            each["notebooks"] = [names[kernel] for kernel in each["kernels"] if kernel in names]
+        self.finish(json.dumps(found))
+
+
+def _ended() -> list[dict[str, Any]]:
+    """As the hub tells it; nothing while it does not answer."""
+    import httpx
+
+    address = f"{os.environ.get('JUPYTERHUB_API_URL', '')}/goodman-live/ended"
+    headers = {"Authorization": f"token {os.environ.get('JUPYTERHUB_API_TOKEN', '')}"}
+    try:
+        return httpx.get(address, headers=headers, trust_env=False).raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return []
 
 
 def _file_name(file_id: int) -> str:

@@ -25,7 +25,15 @@ API, DASHBOARDS = "goodman-api", "dashboards"
 PACKAGE = Path(__file__).resolve().parent.parent
 _FREE_SECONDS = 15.0
 _PORTS = ("hub_port", "proxy_api_port", "api_port", "dashboards_port")
-_KEPT = ("LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH")
+_KEPT = (
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "GOODMAN_LIVE_LAMPS",
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class Program:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     ready: str = ""  # an address that answers once it works
+    listens: bool = False  # whether it alone keeps the right to ports below 1024
 
 
 class _free_ports:
@@ -180,14 +189,17 @@ def _proxy(site: Site, run: Run) -> Program:
     argv += ["--error-target", error, "--log-level", "error"]
     # Until the hub tells it, the proxy sends everything to the hub.
     argv += ["--default-target", f"http://{site.inner}:{run.hub_port}"]
+    argv += ["--host-routing"] if site.subdomains else []
     if is_given(site.tls.key):
         argv += ["--ssl-key", str(site.tls.key), "--ssl-cert", str(site.tls.certificate)]
-    return Program("proxy", tuple(argv), _environment(site, CONFIGPROXY_AUTH_TOKEN=run.proxy_token))
+    environment = _environment(site, CONFIGPROXY_AUTH_TOKEN=run.proxy_token)
+    return Program("proxy", tuple(argv), environment, listens=True)
 
 
 def _hub(site: Site, run: Run, site_file: Path | None) -> Program:
     argv = (sys.executable, "-m", "jupyterhub", "-f", str(config_file()))
-    more = {RUN_VARIABLE: run.to_json(), SITE_FILE_VARIABLE: str(site_file or "")}
+    path = str(site_file.absolute()) if site_file else ""
+    more = {RUN_VARIABLE: run.to_json(), SITE_FILE_VARIABLE: path}
     ready = f"{hub_api_url(site, run)}/"
     return Program("hub", argv, _environment(site, **more, **people_environment(site)), ready)
 
@@ -246,10 +258,10 @@ def service_environment(site: Site, run: Run, name: str, port: int, token: str) 
         "JUPYTERHUB_HOST": "",
         "JUPYTERHUB_SERVICE_PREFIX": prefix,
         "JUPYTERHUB_SERVICE_URL": f"http://{site.inner}:{port}{prefix}",
-        "JUPYTERHUB_PUBLIC_URL": f"{_origin(site)}{prefix}",
-        "JUPYTERHUB_PUBLIC_HUB_URL": f"{_origin(site)}{hub_path(site)}",
+        "JUPYTERHUB_PUBLIC_URL": f"{origin(site)}{prefix}",
+        "JUPYTERHUB_PUBLIC_HUB_URL": f"{origin(site)}{hub_path(site)}",
         "JUPYTERHUB_CLIENT_ID": f"service-{name}",
-        "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{prefix}oauth_callback",
+        "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{own_origin(site)}{prefix}oauth_callback",
         "JUPYTERHUB_OAUTH_SCOPES": json.dumps(scopes),
         "JUPYTERHUB_OAUTH_ACCESS_SCOPES": json.dumps(scopes),
     }
@@ -277,5 +289,11 @@ def hub_services(site: Site, run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _origin(site: Site) -> str:
+def own_origin(site: Site) -> str:
+    """What must stand before a path that may be asked for at another host; '' if there is one."""
+    return origin(site) if site.subdomains else ""
+
+
+def origin(site: Site) -> str:
+    """Scheme, host and port by which browsers know the site."""
     return site.address.rstrip("/").removesuffix(site.base.rstrip("/"))

@@ -6,6 +6,7 @@ Every value has a default that makes a hub for one machine, all of it beneath on
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 import typing
@@ -48,15 +49,19 @@ class Limits:
     Attributes
     ----------
     memory
-        [GiB] of each process; 0 is no limit.
+        [GiB] of all processes together; 0 is no limit.
     cpus
-        Cores; 0 is no limit. Held by systemd, Docker and Kubernetes; a sandbox has as many threads.
+        Cores; 0 is no limit. Held by cgroups, Docker and Kubernetes; elsewhere libraries of numbers
+        have as many threads, and notebooks come after everything else.
+    processes
+        So many, threads included; 0 is no limit. Kubernetes has its own.
     idle_minutes
         A notebook server without a sign of life is ended after this time; 0 is never.
     """
 
     memory: float = 4.0
     cpus: float = 2.0
+    processes: int = 1024
     idle_minutes: int = 120
 
 
@@ -136,7 +141,7 @@ class Site:
     spawner
         How people's notebooks are kept apart: one of `SPAWNERS`.
     subdomains
-        Host of which each user's notebooks get a name of their own, '' for none.
+        Whether each user's notebooks get a host of their own beneath that of the address.
     inner
         Address of this machine by which its programs, and notebooks, reach each other; for
         containers that of the machine on their network.
@@ -156,7 +161,7 @@ class Site:
     institute: str = "SOAR"
     spawner: str = "sandbox"
     image: str = "goodman-live:latest"
-    subdomains: str = ""
+    subdomains: bool = False
     inner: str = "127.0.0.1"
     preheat: int = 2
     tls: Tls = field(default_factory=Tls)
@@ -232,8 +237,12 @@ def _made(kind: type, values: Mapping[str, Any], folder: Path, where: str) -> An
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - {each.name for each in fields(kind)})
     if unknown:
-        known = ", ".join(each.name for each in fields(kind))
-        raise SiteError(f"site.toml: {where}{unknown[0]} is unknown; known are {known}.")
+        known = [each.name for each in fields(kind)]
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f" Did you mean {where}{near[0]}?" if near else ""
+        raise SiteError(
+            f"site.toml: {where}{unknown[0]} is unknown; known are {', '.join(known)}.{hint}"
+        )
     return kind(
         **{
             name: _value(hints[name], value, folder, f"{where}{name}")
@@ -275,14 +284,29 @@ def _check(site: Site) -> None:
         raise SiteError(
             f"site.toml: spawner must be one of {', '.join(SPAWNERS)}, not {site.spawner!r}."
         )
+    if site.subdomains and not re.search("[a-z]", parts.hostname):
+        raise SiteError(
+            f"site.toml: with subdomains, address must have a name; {parts.hostname} has none."
+        )
+    _check_databases(site)
     _check_numbers(site)
     _check_secrets(site)
+
+
+def _check_databases(site: Site) -> None:
+    for name in ("database", "hub_database"):
+        url = getattr(site, name)
+        if url and not re.match(r"(postgresql(\+psycopg)?|sqlite)://", url):
+            raise SiteError(
+                f"site.toml: {name} must begin with postgresql://, not {url.partition(':')[0]!r}."
+            )
 
 
 def _check_numbers(site: Site) -> None:
     least = {
         "limits.memory": site.limits.memory,
         "limits.cpus": site.limits.cpus,
+        "limits.processes": site.limits.processes,
         "limits.idle_minutes": site.limits.idle_minutes,
         "engine.jobs": site.engine.jobs,
         "preheat": site.preheat,

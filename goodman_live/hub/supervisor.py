@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import GoodmanError
+from ..sandbox import give_up_capabilities
 from .services import Program
 
 _LOOK_SECONDS, _END_SECONDS = 0.2, 20.0
@@ -95,7 +96,7 @@ class Supervisor:
                     cwd=program.environment["HOME"],
                     # Ctrl-C is for us; we end them in good order.
                     start_new_session=True,
-                    preexec_fn=die_with_parent,
+                    preexec_fn=die_with_parent if program.listens else _without_capabilities,
                 )
             except OSError as error:
                 raise GoodmanError(f"{program.argv[0]} must run; it does not: {error}.") from error
@@ -160,3 +161,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def die_with_parent() -> None:
     """To be run in a child before its program: when the thread that made it ends, it is ended."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _without_capabilities() -> None:
+    die_with_parent()
+    give_up_capabilities()

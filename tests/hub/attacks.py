@@ -100,7 +100,8 @@ ATTACKS = {
     "read the cookie secret": lambda: read(f"{state}/cookie_secret"),
     "read the services' secrets": lambda: read(f"{state}/run.json"),
     "read the site's file": lambda: read(known["site_file"]),
-    "read another's home": lambda: read(f"{state}/homes/{known['other_id']}/**"),
+    "read another's home": lambda: read(f"{state}/homes/{known['other_id']}/**")
+        or read(f"/home/goodman-{known['other_id']}/**"),
     "follow a link into the archive": escape_by_link,
     "read environments of services in /proc": others_environment,
     "see processes of the hub": others_processes,
@@ -140,7 +141,7 @@ def known_to_attacker(hub) -> dict:
     from goodman_live.hub.site import read_site
 
     site = read_site(hub.folder / "site.toml")
-    run = Run.of(site)
+    run = Run.from_json((site.state / "run.json").read_text())
     mallory, pia = hub.users["mallory"], hub.users["pia"]
     made = mallory.api("tokens/", method="POST", json={"label": "stale"}).json()
     assert mallory.api(f"tokens/{made['id']}", method="DELETE", follow_redirects=True).is_success

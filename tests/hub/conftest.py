@@ -36,7 +36,9 @@ def hub(tmp_path_factory):
         pytest.skip(NO_PROXY or NO_SANDBOX)
     folder = tmp_path_factory.mktemp("hub")
     with mail_server(folder) as mail:
-        hub = RunningHub(folder, further=f'mail = "{mail}"\nmail_from = "live@host.org"')
+        further = f'mail = "{mail}"\nmail_from = "live@host.org"\n'
+        further += "[limits]\nmemory = 1.5\nprocesses = 150\n"
+        hub = RunningHub(folder, further=further)
         hub.prepare()
         hub.start()
         yield hub

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import httpx
 from access_world import CHEAP
+from astropy.io import fits
 from websockets.sync.client import connect as connect_socket
 
 from goodman_live.catalog import Archive
@@ -85,6 +87,11 @@ class RunningHub:
     folder: Path
     spawner: str = "sandbox"
     further: str = ""
+    wrapped_in: tuple[str, ...] = ()  # a command that runs the hub
+    database: str = ""
+    host: str = "127.0.0.1"
+    dask: str = ""
+    preheat: int = 1
     address: str = ""
     process: subprocess.Popen | None = None
     users: dict[str, HubUser] = field(default_factory=dict)
@@ -102,18 +109,18 @@ class RunningHub:
         self.folder.chmod(0o700)
         self.incoming.mkdir()
         port = free_port()
-        self.address = f"http://127.0.0.1:{port}"
+        self.address = f"http://{self.host}:{port}"
         (self.folder / "settings.json").write_text(
             json.dumps({"min_bias_files": 3, "min_flat_files": 3})
         )
         (self.folder / "site.toml").write_text(
             f'address = "{self.address}"\nlisten = "127.0.0.1:{port}"\nstate = "state"\n'
             f'archive = "archive"\nincoming = "incoming"\nspawner = "{self.spawner}"\n'
-            f"preheat = 1\n{self.further}\n"
-            '[engine]\njobs = 1\nsettings = "settings.json"\n'
+            f'preheat = {self.preheat}\ndatabase = "{self.database}"\n{self.further}\n'
+            f'[engine]\njobs = 1\nsettings = "settings.json"\ndask = "{self.dask}"\n'
         )
         with (
-            contextlib.closing(Archive(self.archive)) as archive,
+            contextlib.closing(Archive(self.archive, self.database or None)) as archive,
             contextlib.closing(
                 People(archive.database, FolderMailer(self.folder / "mail"), hasher=Hasher(**CHEAP))
             ) as people,
@@ -131,7 +138,7 @@ class RunningHub:
         command = [sys.executable, "-m", "goodman_live.cli", "hub"]
         with (self.folder / "out.log").open("wb") as out:
             self.process = subprocess.Popen(
-                [*command, "--site", str(self.folder / "site.toml")],
+                [*self.wrapped_in, *command, "--site", str(self.folder / "site.toml")],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -140,6 +147,32 @@ class RunningHub:
             )
         wait_for(lambda: "Live is at" in self.said() or self.process.poll() is not None, "a hub")
         assert self.process.poll() is None, self.said()
+
+    def take(self, night: Path) -> None:
+        """The telescope writes all frames of a night; wait until many are in the archive."""
+        for path in sorted(night.glob("*.fits")):
+            if not (self.incoming / path.name).exists():
+                shutil.copy(path, self.incoming / path.name)
+        wait_for(lambda: self.users["pia"].api("files/").json()["count"] > 8, "an index")
+
+    def take_frame(self, night: Path, number: int) -> str:
+        """The telescope writes one more frame of the PI's proposal; its name."""
+        source = next(night.glob("*_SN*_acq.fits"))
+        with fits.open(source) as hdus:
+            hdus[0].header["IMAGE_ID"] = number
+            name = f"{number:04d}_after.fits"
+            hdus.writeto(self.incoming / name)
+        return name
+
+    def works(self) -> bool:
+        """Whether the log-in page, the dashboards and the API answer."""
+        try:
+            page = httpx.get(f"{self.address}/hub/login", timeout=10)
+            pages = httpx.get(f"{self.address}/services/dashboards/live", timeout=10)
+            codes = page.status_code, pages.status_code
+            return (*codes, self.users["pia"].api("users/me").status_code) == (200, 302, 200)
+        except httpx.HTTPError:
+            return False
 
     def said(self) -> str:
         return (self.folder / "out.log").read_text()
@@ -236,6 +269,12 @@ class HubUser:
 
     def run(self, code: str, notebook: str = "look.ipynb") -> str:
         """Run code in a kernel of theirs, that of a notebook; what it printed."""
+        with self.running(code, notebook) as channel:
+            return "".join(printed_on(channel))
+
+    @contextlib.contextmanager
+    def running(self, code: str, notebook: str = "look.ipynb"):
+        """Code that runs in a kernel of theirs; the websocket on which the kernel tells."""
         base = f"user/{self.name}/api/kernels"
         session = {"kernel": {"name": "python3"}, "name": notebook, "type": "notebook"}
         session |= {"path": f"{uuid.uuid4().hex}.ipynb"}
@@ -245,9 +284,8 @@ class HubUser:
         headers = {"Authorization": f"token {self.get_token()}"}
         with connect_socket(address, additional_headers=headers, max_size=None) as channel:
             channel.send(json.dumps(_execute(code)))
-            printed = "".join(_printed(channel))
+            yield channel
         self.asked("DELETE", f"user/{self.name}/api/sessions/{made['id']}")
-        return printed
 
 
 def _execute(code: str) -> dict:
@@ -259,16 +297,15 @@ def _execute(code: str) -> dict:
             "content": content, "buffers": []}  # fmt: skip
 
 
-def _printed(channel):
-    """Until the kernel has answered and is idle again."""
-    answered = False
-    while True:
+def printed_on(channel):
+    """Until the kernel has answered and is idle again, which are told in any order."""
+    wanted = {"execute_reply", "idle"}
+    while wanted:
         message = json.loads(channel.recv(timeout=PATIENCE_SECONDS))
-        kind = message["header"]["msg_type"]
+        kind, content = message["header"]["msg_type"], message["content"]
         if kind == "stream":
-            yield message["content"]["text"]
+            yield content["text"]
         if kind == "error":
-            yield "\n".join(message["content"]["traceback"])
-        answered = answered or kind == "execute_reply"
-        if answered and kind == "status" and message["content"]["execution_state"] == "idle":
-            return
+            yield "\n".join(content["traceback"])
+        if message["parent_header"].get("msg_type") == "execute_request":
+            wanted -= {content["execution_state"] if kind == "status" else kind}

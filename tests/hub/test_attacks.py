@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import httpx
 
 from .attacks import tried
-from .running import MINE, OTHERS, wait_for
+from .running import MINE, OTHERS
 
 
 def test_from_inside_a_sandbox_nothing_of_others_can_be_had(hub, night):
-    for path in sorted(night.glob("*.fits")):
-        if not (hub.incoming / path.name).exists():
-            shutil.copy(path, hub.incoming / path.name)
-    pia = hub.users["pia"]
-    wait_for(lambda: list(hub.archive.glob("*/RAW/*.fits")), "a frame")
-    wait_for(lambda: pia.api("files/").json()["count"] > 8, "an index")
+    hub.take(night)
     got = tried(hub)
     assert len(got) > 25
     assert {name: what for name, what in got.items() if what} == {}

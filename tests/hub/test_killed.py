@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-import httpx
 import pytest
-from astropy.io import fits
 from browser.serving import PATIENCE, expect
 
 from goodman_live.client import connect
@@ -28,16 +26,6 @@ def page(hub, browser):
     return page
 
 
-def take_frame(hub, night, number: int) -> str:
-    """The telescope writes one more frame of the PI's proposal; its name."""
-    source = next(night.glob("*_SN*_acq.fits"))
-    with fits.open(source) as hdus:
-        hdus[0].header["IMAGE_ID"] = number
-        name = f"{number:04d}_after.fits"
-        hdus.writeto(hub.incoming / name)
-    return name
-
-
 def kill(hub, name: str) -> None:
     """Kill a program; wait until there is another of it, and all answers again."""
     before = hub.children()
@@ -47,17 +35,7 @@ def kill(hub, name: str) -> None:
     assert {n: p for n, p in after.items() if n != name} == {
         n: p for n, p in before.items() if n != name
     }
-    wait_for(lambda: works(hub), f"all of it after {name}")
-
-
-def works(hub) -> bool:
-    try:
-        page = httpx.get(f"{hub.address}/hub/login", timeout=10)
-        pages = httpx.get(f"{hub.address}/services/dashboards/live", timeout=10)
-        codes = page.status_code, pages.status_code, hub.users["pia"].api("users/me").status_code
-    except httpx.HTTPError:
-        return False
-    return codes == (200, 302, 200)
+    wait_for(hub.works, f"all of it after {name}")
 
 
 @pytest.mark.parametrize("name", ["proxy", "api", "dashboards", "engine", "hub"])
@@ -69,7 +47,7 @@ def test_what_is_killed_comes_back_with_the_pages_and_the_rest_goes_on(hub, nigh
     kill(hub, name)
     assert mallory.asked("GET", status).json()["started"] == notebooks_started
     number = 900 + len(list(hub.incoming.glob("*_after.fits")))
-    frame = take_frame(hub, night, number)
+    frame = hub.take_frame(night, number)
     expect(page.locator(".row").get_by_text(frame)).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".link")).to_have_text("live", timeout=PATIENCE)
 
@@ -83,7 +61,7 @@ def test_a_password_that_changes_while_the_hub_is_away_ends_the_sessions_of_befo
     os.kill(before, signal.SIGKILL)
     with connect(f"{hub.address}/services/goodman-api/api", nora.key) as archive:
         archive.change_password(PASSWORD, NEW_PASSWORD)
-    wait_for(lambda: works(hub), "the hub")
+    wait_for(hub.works, "the hub")
     assert hub.children()["hub"] != before
     assert nora.http.get(home).status_code == 302  # to the log-in page
     assert hub.users["pia"].sign_in().status_code == 200

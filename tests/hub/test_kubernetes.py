@@ -7,6 +7,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 pytest.importorskip("kubespawner", reason="jupyterhub-kubespawner is not installed")
 
@@ -14,6 +15,7 @@ from kubespawner import KubeSpawner
 from traitlets.config import Config
 
 from goodman_live.hub.configure import configure
+from goodman_live.hub.services import config_file
 from goodman_live.hub.site import site_of
 
 from .test_site import RUN
@@ -77,6 +79,19 @@ def test_a_pod_has_no_token_of_the_cluster_nor_of_a_service():
     assert pod["spec"]["automountServiceAccountToken"] is False
     told = {each.get("value") for each in pod["spec"]["containers"][0]["env"]}
     assert told.isdisjoint({RUN.api_token, RUN.dashboards_token, RUN.proxy_token, RUN.culler_token})
+
+
+def test_our_manifests_and_a_pod_are_what_a_cluster_takes():
+    validator = pytest.importorskip("kubernetes_validate", reason="it is not installed")
+    version = validator.latest_version()
+    path = config_file().with_name("kubernetes") / "services.yaml"
+    found = [*yaml.safe_load_all(path.read_text()), {"apiVersion": "v1", "kind": "Pod"} | pod_of()]
+    assert [each["kind"] for each in found].count("Deployment") == 3
+    for each in found:
+        validator.validate(each, version, strict=True)
+    found[0]["spec"]["replica"] = 1
+    with pytest.raises(validator.ValidationError, match="replica"):
+        validator.validate(found[0], version, strict=True)
 
 
 def test_a_pod_is_limited_and_has_no_privilege():

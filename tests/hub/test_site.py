@@ -45,7 +45,9 @@ def test_relative_paths_are_beneath_the_folder_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("adress = 'x'", "adress is unknown; known are address"),
+        ("adress = 'x'", "adress is unknown; known are address, .*Did you mean address?"),
+        ("subdomains = true", "with subdomains, address must have a name; 127.0.0.1 has none"),
+        ("database = 'mysql://a@b/c'", "database must begin with postgresql://, not 'mysql'"),
         ("preheat = 'two'", "preheat must be a whole number, not 'two'"),
         ("preheat = -1", "preheat must be at least 0, not -1"),
         ("preheat = true", "preheat must be a whole number, not True"),
@@ -63,7 +65,7 @@ def test_relative_paths_are_beneath_the_folder_of_the_file(tmp_path):
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path, text, said):
-    with pytest.raises(SiteError, match=said.replace("(", r"\(")):
+    with pytest.raises(SiteError, match=said.replace("(", r"\(").replace("?", r"\?")):
         read_site(written(tmp_path, text))
 
 
@@ -115,6 +117,12 @@ def test_services_get_only_what_they_need_of_the_environment(monkeypatch, tmp_pa
     assert knowing == {"hub", "api", "engine"}  # neither the dashboards nor their kernels
 
 
+def test_a_site_file_by_a_relative_path_is_found_from_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    hub = next(each for each in programs(site_of({}), RUN, Path("site.toml")) if each.name == "hub")
+    assert hub.environment[SITE_FILE_VARIABLE] == str(tmp_path / "site.toml")
+
+
 def graves(site, path=None) -> str:
     return " ".join(f"{f.word} {f.text}" for f in findings(site, path) if f.is_grave)
 
@@ -139,7 +147,7 @@ def test_check_names_what_is_unsafe(open_folder):
         "listen": "127.0.0.1:0",
         "spawner": "simple",
         "state": str(tmp_path),
-        "database": "postgresql://goodman:postgres@db/goodman",
+        "database": "postgresql://goodman:postgres@127.0.0.1:1/goodman",
         "engine": {"dask": "tcp://127.0.0.1:8786"},
         "sign_on": {
             "name": "X",
@@ -172,6 +180,41 @@ def test_check_names_what_is_missing(tmp_path, monkeypatch):
     assert any("goodman-live hub --install-proxy" in text for text in missing)
     assert any("tls.key must be a file that we may read" in text for text in missing)
     assert any("incoming must be a folder" in text for text in missing)
+
+
+def said_of(tmp_path, **values) -> str:
+    site = site_of({"state": str(tmp_path / "state"), "listen": "127.0.0.1:0"} | values)
+    return " ".join(f"{found.word}: {found.text}" for found in findings(site))
+
+
+def test_check_says_what_does_not_answer(tmp_path):
+    told = said_of(
+        tmp_path,
+        database="postgresql://a@127.0.0.1:1/b",
+        mail="smtp://127.0.0.1:1",
+        engine={"dask": "tcp://127.0.0.1:1"},
+    )
+    assert "Missing: database must be one that we may connect to; it is not: " in told
+    assert "Warning: No mail can be sent: 127.0.0.1:1 does not answer: Connection refused." in told
+    assert "Warning: Nothing is reduced until the Dask cluster is there: 127.0.0.1:1" in told
+    assert "Missing: mail is wrong. Mail must go to a URL" in said_of(tmp_path, mail="localhost")
+
+
+def test_check_says_which_folders_and_numbers_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    told = said_of(tmp_path, archive=str(tmp_path / "file"), limits={"memory": 0.1}, preheat=9000)
+    assert "Missing: archive must be a folder that we may write to, or make" in told
+    assert "chmod" not in told
+    assert "limits.memory = 0.1, a notebook server hardly starts" in told
+    assert "preheat = 9000 takes 2250 GiB" in told
+    inside = said_of(tmp_path, archive=str(tmp_path / "in" / "archive"), incoming=str(tmp_path))
+    assert "Missing: incoming must not have the archive in it" in inside
+    assert "10.255.255.1 is none" in said_of(tmp_path, listen="10.255.255.1:8000")
+
+
+def test_check_says_what_accounts_need(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "Missing: The spawner 'system' needs sudo" in said_of(tmp_path, spawner="system")
 
 
 def test_a_closed_folder_is_not_complained_about(tmp_path):

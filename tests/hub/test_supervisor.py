@@ -109,3 +109,31 @@ def test_when_the_supervisor_is_killed_nobody_is_left_behind(tmp_path):
         assert is_alive(pid)
         parent.kill()
         wait_for(lambda: not is_alive(pid), "the end of the program")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give capabilities")
+def test_only_the_proxy_may_listen_on_ports_below_1024(tmp_path):
+    code = f"""
+        import sys, threading
+        from pathlib import Path
+        from goodman_live.hub.services import Program
+        from goodman_live.hub.supervisor import Supervisor
+        stop, home = threading.Event(), {{"HOME": {str(tmp_path)!r}}}
+        sleeper = {SLEEPER!r}
+        programs = [Program("proxy", sleeper, home, listens=True), Program("hub", sleeper, home)]
+        supervisor = Supervisor(programs)
+        thread = threading.Thread(target=supervisor.run, args=(stop,))
+        thread.start()
+        while len(supervisor.pids()) < 2:
+            pass
+        for name, pid in supervisor.pids().items():
+            for line in Path(f"/proc/{{pid}}/status").read_text().splitlines():
+                if line.startswith("CapAmb"):
+                    print(name, int(line.split()[1], 16))
+        stop.set()
+        thread.join()
+    """
+    given = ["setpriv", "--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"]
+    command = [*given, sys.executable, "-c", textwrap.dedent(code)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["proxy", str(1 << 10), "hub", "0"]

@@ -13,16 +13,16 @@
   }
 
   async function plugin() {
-    const [{ ILauncher }, { ICommandPalette }, { ServerConnection }, { LabIcon }] =
-      await Promise.all(["launcher", "apputils", "services", "ui-components"].map(
+    const [{ ILauncher }, { ICommandPalette, Notification }, { ServerConnection }, { LabIcon }, { INotebookTracker }] =
+      await Promise.all(["launcher", "apputils", "services", "ui-components", "notebook"].map(
         (name) => moduleOf(`@jupyterlab/${name}`)));
     const icon = new LabIcon({ name: "goodman-live:icon", svgstr: ICON });
     return {
       id: "goodman-live:entries",
       description: "The live dashboard and new notebooks on one's proposals.",
       autoStart: true,
-      optional: [ILauncher, ICommandPalette],
-      activate: async (app, launcher, palette) => {
+      optional: [ILauncher, ICommandPalette, INotebookTracker],
+      activate: async (app, launcher, palette, notebooks) => {
         const settings = ServerConnection.makeSettings();
         const ask = async (path) => {
           const address = settings.baseUrl + path;
@@ -30,6 +30,20 @@
           if (!answer.ok) throw new ServerConnection.ResponseError(answer);
           return answer.json();
         };
+        // Kernels die of many things; if the hub ended one for want of room, it says so.
+        let seen = Date.now() / 1000;
+        const tell = async () => {
+          for (const each of await ask("goodman-live/ended").catch(() => [])) {
+            if (each.time <= seen) continue;
+            seen = each.time;
+            const names = each.notebooks.length ? ` (${each.notebooks.join(", ")})` : "";
+            Notification.error(each.text + names, { autoClose: false });
+          }
+        };
+        const watch = (panel) => panel.sessionContext.statusChanged.connect((_, status) => {
+          if (["autorestarting", "dead"].includes(status)) setTimeout(tell, 500);
+        });
+        if (notebooks) notebooks.widgetAdded.connect((_, panel) => watch(panel));
         for (const [rank, entry] of (await ask("goodman-live/entries")).entries()) {
           const command = `goodman-live:${rank}`;
           app.commands.addCommand(command, {
