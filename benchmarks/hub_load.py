@@ -286,7 +286,7 @@ def measured(browser, people: list[Person], pid: int, folder: Path, options) -> 
     spent = spent_between(before, seconds_of(os.getpid()))
     memory["at_the_end"] = memory_below(pid)
     clients.close()
-    paint = summary(loads.seconds)
+    paint = summary(loads.seconds) | {"each": [round(each, 2) for each in loads.seconds]}
     return result | {"paint": paint, "processor_seconds": spent, "memory_mb": memory}
 
 

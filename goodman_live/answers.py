@@ -67,7 +67,8 @@ class Why:
     """Which calibrations a frame gets, and why not others.
 
     `made_of` is what the file's header tells: of a master its frames too. `made_of_ids` are the
-    numbers of these, 0 of what is not here (any more).
+    numbers of these, 0 of what is not here (any more). `n_in_masters` tells by kind how many frames
+    were in the master that the file was made with, and how many are in it now.
     """
 
     file_id: int
@@ -75,6 +76,7 @@ class Why:
     made_of: tuple[str, ...]
     choices: tuple[Choice, ...]
     made_of_ids: tuple[int, ...] = ()
+    n_in_masters: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

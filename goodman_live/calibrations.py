@@ -251,7 +251,7 @@ def why_chosen(frame: FrameInfo, groups: Sequence[Sequence[FrameInfo]]) -> str:
     else:
         shared = "same night" if same("night", frame, best) else "another night"
     if not same("slit", frame, best):
-        shared += ", other slit"
+        shared += ", another slit"
     return f"{shared}, {' and '.join(time_apart(frame, group[0]) for group in groups)}"
 
 

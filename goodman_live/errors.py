@@ -47,5 +47,9 @@ class Forbidden(GoodmanError):
     """Somebody who may see a thing must not do this to it."""
 
 
+class Away(GoodmanError):
+    """The archive cannot be reached just now; it may be in a moment."""
+
+
 class SignInNeeded(GoodmanError):
     """Only people who are signed in may ask for this."""

@@ -308,7 +308,7 @@ class _Reader:
         if missing:
             raise FrameError(
                 f"{self.file_name} must carry {', '.join(missing)} in its header to be a Goodman "
-                "frame. Look at the file with `fitsheader`."
+                "frame. Look at the file with fitsheader."
             )
         instrument = self.text("INSTRUME").lower()
         if instrument and not instrument.startswith(("goodman", "ghts")):

@@ -19,11 +19,12 @@ from goodman_live.client import RemoteArchive
 
 
 @contextlib.contextmanager
-def served(app) -> Iterator[str]:
-    """A real server of an application on a free port; the address of its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def served(app, port: int = 0) -> Iterator[str]:
+    """A real server of an application, on a free port unless one is given; its API's address."""
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     server = server_of(app, port=port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

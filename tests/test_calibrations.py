@@ -147,7 +147,7 @@ def test_the_header_can_say_why_an_arc_was_chosen(science):
     assert said(before) == "same block, 30 min before"
     assert said(before, after) == "same block, 12 min after and 30 min before"
     (night,) = arcs_at(science, 2.5, block="8", slit="NO_MASK")
-    assert said(night) == "same night, other slit, 2.5 h after"
+    assert said(night) == "same night, another slit, 2.5 h after"
     (other,) = arcs_at(science, -20, block="")
     assert said(other) == "another night, 20.0 h before"
 

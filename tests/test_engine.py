@@ -279,7 +279,7 @@ def test_a_master_is_made_again_of_more_frames_and_science_once_it_has_settled(
         live.wait_for(lambda: all_done(archive, 3))
         n_before = len(live.finished)
         shutil.copy(third, incoming)
-        live.wait_for(lambda: len(live.finished) > n_before)
+        live.wait_for(lambda: len(live.finished) > n_before + 1)
         live.wait_for(lambda: live.engine.n_to_do == 0)
         assert [f.name for f in live.finished[n_before + 1 :]] == [science.name]
         assert live.finished[n_before].message == "of 3 frames"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Annotated
 
+from astropy.io.fits import Header
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from .. import io, reasons
 from ..access import Viewer, may
 from ..answers import Choice, Judged, Why
-from ..catalog import RAW, FileRow, Filter
+from ..catalog import MASTER, RAW, FileRow, Filter
 from ..catalog.kinds import read_info
 from ..errors import GoodmanError, NotFound, Refused
 from ..history import members_of, steps_of
@@ -38,6 +40,7 @@ from .told import answer, comment_out, file_objects, is_hidden
 
 router = APIRouter(tags=["files"])
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+_MASTER_CARDS = {"bias": ("GSP_BIAS", "GSP_NBIA"), "flat": ("GSP_FLAT", "GSP_NFLA")}
 
 
 class NeverDone(GoodmanError):
@@ -220,13 +223,15 @@ def why(asker: Asker, file_id: Id) -> Why:
     row = asker.archive.file(file_id)
     raw = raw_of(asker.service.archive, row)
     choices = _choices(asker, raw) if raw.data_type == RAW else []
-    made_of = _made_of(asker, row)
+    header = None if row.data_type == RAW else io.read_header(asker.archive.path(row))
+    made_of = _made_of(header)
     return Why(
         file_id=row.id,
         file_name=row.file_name,
         made_of=tuple(made_of),
         choices=tuple(choices),
         made_of_ids=tuple(_numbers_of(asker, row, made_of)),
+        n_in_masters=_in_masters(asker, row, header),
     )
 
 
@@ -270,14 +275,40 @@ def _nearby(asker: Asker, raw: FileRow) -> list[tuple[FileRow, FrameInfo]]:
     ]
 
 
-def _made_of(asker: Asker, row: FileRow) -> list[str]:
+def _made_of(header: Header | None) -> list[str]:
     """Names of the inputs that a product's header tells of, the frames of a master first."""
-    if row.data_type == RAW:
+    if header is None:
         return []
-    header = io.read_header(asker.archive.path(row))
     inputs = [value for step in steps_of(header) for value in step.get("inputs", {}).values()]
     names = [*members_of(header), *(str(value) for value in inputs if value)]
     return list(dict.fromkeys(names))
+
+
+def _in_masters(asker: Asker, row: FileRow, header: Header | None) -> dict[str, tuple[int, int]]:
+    """By kind the number of frames in a file's master, when it was made and now; of a master its
+    own.
+    """
+    if header is None:
+        return {}
+    if row.data_type == MASTER:
+        n = header.get("GSP_NCOM", 0)
+        return {row.kind: (n, n)} if n else {}
+    found = {}
+    for kind, (name, count) in _MASTER_CARDS.items():
+        if header.get(count):
+            folder = asker.service.archive.folder(row.night, "CALIBRATIONS")
+            path = folder / FilePath(str(header.get(name, ""))).name
+            now = _frames_in(path)
+            found[kind] = (header[count], now or header[count])
+    return found
+
+
+def _frames_in(master: FilePath) -> int:
+    """How many frames are in a master; 0 where it does not stand (any more)."""
+    try:
+        return int(io.read_header(master).get("GSP_NCOM", 0))
+    except (GoodmanError, OSError):
+        return 0
 
 
 def _numbers_of(asker: Asker, row: FileRow, names: Iterable[str]) -> Iterator[int]:

@@ -173,6 +173,8 @@ def subtract_bias(ccd: CCDData, bias: CCDData) -> CCDData:
     name = bias.header.get("GSP_FNAM") or "master bias"
     n_frames = bias.header.get("GSP_NCOM", "?")
     cards = {"GSP_BIAS": (name, f"master bias, of {n_frames} frames")}
+    if "GSP_NCOM" in bias.header:  # a long name leaves no room for the comment
+        cards["GSP_NBIA"] = (n_frames, "frames in the master bias")
     if "GSP_RDNM" in bias.header:
         cards["GSP_RDNM"] = (bias.header["GSP_RDNM"], bias.header.comments["GSP_RDNM"])
     record_step(result.header, "subtract_bias", letter="z", inputs={"bias": name}, cards=cards)

@@ -296,6 +296,8 @@ def divide_by_flat(ccd: CCDData, flat: CCDData) -> CCDData:
         "GSP_FLAT": (name, f"master flat, of {n_frames} frames"),
         "GSP_NORM": flat.header["GSP_NORM"],
     }
+    if "GSP_NCOM" in flat.header:
+        cards["GSP_NFLA"] = (n_frames, "frames in the master flat")
     record_step(result.header, "divide_by_flat", letter="f", inputs={"flat": name}, cards=cards)
     kept = quality_of(flat)[section] & ~np.uint16(Quality.SATURATED)
     return with_quality(result, quality_of(ccd) | kept)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from ..errors import Forbidden, GoodmanError, NotFound, Refused, SignInNeeded
+from ..errors import Away, Forbidden, GoodmanError, NotFound, Refused, SignInNeeded
 
 TIMEOUT_SECONDS = 60.0
 _ERRORS = {
@@ -21,6 +21,9 @@ _ERRORS = {
     409: Refused,
     413: Refused,
     422: Refused,
+    502: Away,
+    503: Away,
+    504: Away,
 }
 
 
@@ -87,10 +90,10 @@ def raise_for(answer: httpx.Response) -> None:
     raise _ERRORS.get(answer.status_code, GoodmanError)(detail)
 
 
-def away(url: str, error: Exception) -> GoodmanError:
+def away(url: str, error: Exception) -> Away:
     """What to say of an archive that cannot be reached."""
     reason = str(error) or type(error).__name__
-    return GoodmanError(f"The archive at {url} must answer; it does not: {reason}.")
+    return Away(f"The archive at {url} must answer; it does not: {reason}.")
 
 
 def given(**values: Any) -> dict[str, Any]:

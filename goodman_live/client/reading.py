@@ -147,6 +147,7 @@ class Reading(Connection):
             tuple(told["made_of"]),
             tuple(_choice(choice) for choice in told["choices"]),
             tuple(told["made_of_ids"]),
+            {kind: tuple(n) for kind, n in told["n_in_masters"].items()},
         )
 
     # Nights

@@ -11,6 +11,7 @@ import param
 
 from ..settings import Settings
 
+OWNER_ADDRESS = "owner@localhost.localdomain"  # of who works alone, without signing in
 PARTNERS = ("NOIRLAB", "BRAZIL", "CHILE", "MSU", "UNC", "OTHER")
 
 
@@ -34,6 +35,11 @@ class User:
     last_login: str
     invited: str
     password_changed: str
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this is the owner of an archive on their own computer: nobody signs in there."""
+        return self.email == OWNER_ADDRESS
 
     @property
     def full_name(self) -> str:

@@ -21,13 +21,13 @@ from ..mail import Mail, Mailer, MailError, mailer_from_environment
 from ..recipes import ReductionSettings
 from . import keys, proposals, users, words
 from .attempts import Limit
-from .entries import Added, Comment, Proposal, SettingsChange, Token, User
+from .entries import OWNER_ADDRESS, Added, Comment, Proposal, SettingsChange, Token, User
 from .passwords import Hasher, PasswordRefused, faults_of
 from .schema import USERS
 
 SITE_VARIABLE = "GOODMAN_LIVE_SITE"
 INVITATION_DAYS, RESET_HOURS = 14, 2
-OWNER_ADDRESS, OWNERS_LABEL = "owner@localhost.localdomain", "this computer"
+OWNERS_LABEL = "this computer"
 FORGOTTEN_DAYS = 2
 _BY_NAME, _BY_ADDRESS = Limit("sign in", 5), Limit("sign in from", 20)
 _RESET_NAME, _RESET_ADDRESS = Limit("reset", 3), Limit("reset from", 10)

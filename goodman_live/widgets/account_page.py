@@ -117,6 +117,9 @@ class AccountPage(OfficePage):
         answer = await self.newest("account", ask)
         if answer is not None:
             me, preferences, tokens = answer
+            if me.is_alone:  # who never signs in needs no password, and gets no mail
+                self.password.visible = False
+                self.details.fields = [each for each in _DETAILS if each["name"] != "email"]
             self.details.fill(details_of(me))
             self.looks.fill(preferences.to_dict())
             self._draw_tokens(tokens)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 import param
@@ -20,6 +20,9 @@ from ..errors import GoodmanError
 from .asking import ASKING_CSS, ASKING_JS, Asking
 from .products import Products
 from .tasks import Tasks
+
+if TYPE_CHECKING:
+    from ..answers import Job
 
 # What may be explored: module and class.
 EXPLORERS = {
@@ -111,6 +114,8 @@ class Advanced:
     ----------
     ordered
         Called with a file and settings with which somebody wants it reduced.
+    left_saving
+        Called with the job of a version that was still being made when its explorer was left.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class Advanced:
     ) -> None:
         self._archive, self._tasks, self._opened, self._by = archive, tasks, opened, by
         self.ordered: Callable[[FileRow, dict[str, Any]], None] = lambda row, settings: None
+        self.left_saving: Callable[[Job], None] = lambda job: None
         self.theme = "light"
         self.preferences: Any = None  # of colours, as `ImageView.prefer` takes them
         self.explorer: Any = None
@@ -183,7 +189,10 @@ class Advanced:
         self.ordered(row, settings)
 
     def leave(self) -> None:
-        """Back to the frames; what was not saved is gone."""
+        """Back to the frames; what was not saved is gone, what is being saved is followed there."""
+        job = getattr(self.explorer, "saving", None)
+        if job is not None:
+            self.left_saving(job)
         self.explorer = None
         self._body[:] = []
         self.layout.visible = False

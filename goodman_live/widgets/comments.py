@@ -1,4 +1,7 @@
-"""What people say of a frame: read, add, edit one's own, delete."""
+"""What people say of a frame: read, add, edit one's own, delete.
+
+What somebody writes stays in its box until the archive has it, also while another frame is shown.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from .asking import ASKING_CSS, ASKING_JS, Asking
 from .times import LOCAL_TIMES, date_and_clock
 
 LONGEST = 10_000
+_MOST_ENDED = 20
 
 
 def rows_of(comments: Sequence[Any], viewer: Viewer | None) -> list[dict[str, Any]]:
@@ -40,9 +44,14 @@ class CommentList(Asking):
 
     rows = param.List(default=[], doc="as `rows_of` gives them")
     can_add = param.Boolean(default=False, doc="whether the viewer may say something")
-    about = param.String(doc="name of the file")
+    about = param.Integer(default=0, doc="number of the file")
+    ended = param.List(default=[], doc="[count, whether it was done] of the last deeds that ended")
     message = param.String(doc="said in the place of comments")
     longest = param.Integer(default=LONGEST, constant=True, doc="characters of a comment")
+
+    def end(self, deed: dict[str, Any], *, is_done: bool) -> None:
+        """Say at the box from which a deed came how it ended."""
+        self.ended = [*self.ended, [deed["count"], is_done]][-_MOST_ENDED:]
 
     _css = (
         ASKING_CSS
@@ -71,8 +80,16 @@ export function render({ model }) {
     return area;
   };
   const area = box('Add new comment', '');
+  // What is on its way to the archive, and what was begun at other frames.
+  const sent = new Map(), drafts = new Map();
+  let about = model.about;
+  const is_sent = (what) => [...sent.values()].some((one) => one.about === about && what in one);
+  const wait = () => {
+    add.disabled = area.readOnly = is_sent('add');
+    add.textContent = add.disabled ? 'Adding…' : 'Add comment';
+  };
   const add = button('Add comment', () => {
-    if (area.value.trim()) { tell({add: area.value}); area.value = ''; }
+    if (area.value.trim()) { sent.set(tell({add: area.value}), {about, add: true}); wait(); }
   }, 'primary');
   area.onkeydown = (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) add.click(); };
@@ -82,9 +99,11 @@ export function render({ model }) {
   const edit = (row) => {
     const other = box('Edit comment', draft), bar = make('div', 'bar');
     other.oninput = () => { draft = other.value; };
-    bar.append(button('Save', () => { editing = 0;
-      tell({edit: row.id, text: other.value}); draw(); }, 'primary'),
-      button('Cancel', () => { editing = 0; draw(); }));
+    const save = button('Save', () => {
+      sent.set(tell({edit: row.id, text: draft}), {about, edit: row.id}); draw(); }, 'primary');
+    save.disabled = other.readOnly = is_sent('edit');
+    if (save.disabled) save.textContent = 'Saving…';
+    bar.append(save, button('Cancel', () => { editing = 0; draw(); }));
     return [other, bar];
   };
   const draw_one = (row) => {
@@ -107,7 +126,21 @@ export function render({ model }) {
     form.hidden = !model.can_add;
   };
   for (const name of ['rows', 'can_add', 'message']) model.on(name, draw);
-  model.on('about', () => { area.value = ''; editing = 0; draw(); });
+  model.on('about', () => {
+    drafts.set(about, area.value); about = model.about;
+    area.value = drafts.get(about) || ''; editing = 0; wait(); draw();
+  });
+  model.on('ended', () => {
+    for (const [count, is_done] of model.ended) {
+      const one = sent.get(count);
+      sent.delete(count);
+      if (!one || !is_done) continue;
+      if (one.edit && one.edit === editing) editing = 0;
+      if (one.add && one.about === about) area.value = '';
+      if (one.add) drafts.delete(one.about);
+    }
+    wait(); draw();
+  });
   draw();
   whole.append(list, form);
   return whole;

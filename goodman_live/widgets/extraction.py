@@ -30,9 +30,9 @@ from .image_marks import curves_of, marks_of_frame, scales_of
 from .platform import guarded
 from .profile import ProfileEditor
 from .reduced_frame import ReducedFrame
-from .saving import Keeper, can_make_default, follow, keeper_of, make_default
+from .saving import Keeper, can_make_default, follow, keeper_of, make_default, progress_of
 from .settings_form import SettingsForm
-from .spectrum_data import SpectrumData, facts_of
+from .spectrum_data import SpectrumData, caution_of, facts_of
 from .tasks import Newest, Tasks
 from .theme import alone_css
 from .trials import Desk, Trial, differences, settings_at
@@ -79,7 +79,7 @@ class ExtractionExplorer(pn.viewable.Viewer):
         self._reference_state: dict[str, Any] = {}
         self._keeper = keeper if frame.row is not None else None
         self._make_default = make_default
-        self._job: Job | None = None
+        self.saving: Job | None = None
         self.tasks = Tasks()
         self._later: asyncio.TimerHandle | None = None
         self._settling = Newest(self.tasks, self._settle)
@@ -257,7 +257,7 @@ class ExtractionExplorer(pn.viewable.Viewer):
         job = self._keeper.extract(desk.frame.row, desk.changed, desk.moved, desk.added)
         if job.is_over:
             return self._keeper.told(job)
-        self._job = job
+        self.saving = job
         self.deeds.is_saving = True
         self.tasks.begin(self._wait_for, job)
         return "It is being made…"
@@ -265,16 +265,16 @@ class ExtractionExplorer(pn.viewable.Viewer):
     async def _wait_for(self, job: Job) -> None:
         """Tell how a job goes, and what came of it."""
         try:
-            done = await follow(self._keeper, job, lambda now: self._say(_progress(now)))
+            done = await follow(self._keeper, job, lambda now: self._say(progress_of(now)))
             self._try(partial(self._keeper.told, done))
         except GoodmanError as error:
             self._say(str(error), is_bad=True)
         finally:
-            self._job, self.deeds.is_saving = None, False
+            self.saving, self.deeds.is_saving = None, False
 
     def _stop_saving(self) -> str:
-        if self._job is not None:
-            self._keeper.cancel(self._job)
+        if self.saving is not None:
+            self._keeper.cancel(self.saving)
         return "It is being stopped…"
 
     def _save_default(self) -> str:
@@ -332,7 +332,8 @@ class ExtractionExplorer(pn.viewable.Viewer):
     def _show_trial(self) -> None:
         trial, kept = self.trial, self.reference
         self.spectra.show(trial.data, kept.data if kept else None)
-        self.spectra.head.facts = facts_of(trial.data, trial.header)
+        told = caution_of(trial.data, trial.header), facts_of(trial.data, trial.header)
+        self.spectra.head.facts = " · ".join(filter(None, told))
         self._show_profile()
         self._show_over_image()
         self._show_object()
@@ -393,11 +394,6 @@ def _is_looping() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _progress(job: Job) -> str:
-    waits = "It waits for a worker…" if job.state == "queued" else "It is being made…"
-    return job.progress or waits
 
 
 def _ratio(value: float) -> str:

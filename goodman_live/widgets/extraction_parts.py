@@ -85,7 +85,9 @@ td { font-family: var(--gl-mono); font-size: 11.5px; text-align: right; overflow
 .primary { background: var(--gl-accent); border-color: var(--gl-accent); color: var(--gl-panel);
   font-weight: 600; }
 .row { display: flex; flex-wrap: wrap; gap: 6px; }
-.message { font-size: 12px; color: var(--gl-good); } .message.bad { color: var(--gl-bad); }
+.message { font-size: 12.5px; font-weight: 600; color: var(--gl-good); padding: 3px 8px;
+  background: var(--gl-raised); border-left: 3px solid currentColor; border-radius: 0 4px 4px 0; }
+.message.bad { color: var(--gl-bad); }
 .message:empty { display: none; }
 textarea { width: 100%; height: 190px; font: 11px var(--gl-mono); white-space: pre; color: inherit;
   background: var(--gl-raised); border: 1px solid var(--gl-line); border-radius: 5px;
@@ -102,12 +104,12 @@ export function render({ model }) {
     <div class="row"><button type="button" class="keep">Keep this as A</button>
     <button type="button" class="back">Back to A</button>
     <button type="button" class="forget">Forget A</button></div></div>
-    <div class="part"><div class="notes" role="status"></div><div class="row">
+    <div class="part"><div class="notes" role="status"></div>
+    <div class="message" role="status"></div><div class="row">
     <button type="button" class="save primary">Save as new version</button>
     <button type="button" class="stop" hidden>Stop</button>
     <button type="button" class="default">Make proposal default</button>
     <button type="button" class="copy">Copy as code</button></div>
-    <div class="message" role="status"></div>
     <textarea readonly hidden aria-label="Notebook cell" spellcheck="false"></textarea></div>`;
   const find = (what) => whole.querySelector(what);
   let count = 0;

@@ -27,11 +27,14 @@ class Following:
         Number of the selected frame in the archive, None before the first.
     unseen
         Numbers of the frames that arrived while not following.
+    latest
+        When the latest exposure was begun to whose spectrum it went.
     """
 
     follow: bool = True
     selected: int | None = None
     unseen: tuple[int, ...] = ()
+    latest: str = ""
 
     def choose(self, file_id: int) -> None:
         """A person picks a frame: stay there."""
@@ -39,8 +42,18 @@ class Following:
         self.selected = file_id
         self.unseen = tuple(number for number in self.unseen if number != file_id)
 
-    def arrived(self, file_id: int) -> None:
-        """A frame, or the spectrum of one, arrived: go there, or count it."""
+    def arrived(self, file_id: int, *, spectrum_taken: str = "") -> None:
+        """A frame, or the spectrum of one, arrived: go there, or count it.
+
+        Parameters
+        ----------
+        spectrum_taken
+            When the exposure of a spectrum was begun: several workers may end in any order, and
+            the one of an earlier exposure takes nobody back from that of a later one.
+        """
+        if self.follow and spectrum_taken and spectrum_taken < self.latest:
+            return
+        self.latest = max(self.latest, spectrum_taken)
         if self.follow:
             self.selected = file_id
         elif file_id != self.selected and file_id not in self.unseen:

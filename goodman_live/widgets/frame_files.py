@@ -7,9 +7,9 @@ from typing import Any
 
 from astropy.table import QTable
 
-from ..catalog import MASTER, RAW, FileRow, Filter
+from ..catalog import MASTER, RAW, UNREADABLE, FileRow, Filter
 from ..catalog.entries import base_name
-from ..errors import GoodmanError
+from ..errors import Away, GoodmanError, NotFound
 from ..io import read_image, read_raw, read_spectrum
 from .products import Products
 
@@ -29,6 +29,11 @@ class Wish:
     def number(self) -> int:
         """Number of the frame, or of a file of it."""
         return self.frame_id or self.file_id
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a person wants this file rather than the furthest one."""
+        return bool(self.file_id) or self.tab is not None
 
     def row_of(self, products: Products) -> FileRow:
         """The file of a frame that is meant."""
@@ -58,6 +63,8 @@ def tables_of(archive: Any, row: FileRow, siblings: list[FileRow]) -> list[QTabl
         if other.id != row.id:
             try:
                 tables.append(read_spectrum(archive.path(other)))
+            except Away:
+                raise
             except GoodmanError:  # said when it is looked at
                 continue
     return tables
@@ -69,7 +76,7 @@ def image_in(archive: Any, row: FileRow) -> Any:
     return read_raw(path) if row.data_type == RAW else read_image(path)
 
 
-def why_not(number: int, error: KeyError) -> str:
+def why_not(number: int, error: KeyError | GoodmanError) -> str:
     """What is said of a file that there is not, or not for who asks."""
     is_said = isinstance(error, GoodmanError)
     return str(error) if is_said else f"There is no file {number}."
@@ -82,3 +89,11 @@ def absence(frame: FileRow, what: str) -> str:
     if frame.state in ("new", "reducing"):
         return f"The {what} appears here as soon as it is ready."
     return f"This frame has no {what}."
+
+
+def no_image(row: FileRow, error: GoodmanError) -> str:
+    """Why the image of a file is not shown."""
+    if row.kind == UNREADABLE:
+        return "There is no image: this file cannot be read."
+    is_none = isinstance(error, NotFound)
+    return "The archive does not have this file itself." if is_none else str(error)

@@ -40,7 +40,7 @@ h2 { font-size: 18px; font-weight: 650; margin: 0; white-space: nowrap; overflow
 .calibrations b { flex: none; font-weight: 400; color: var(--gl-dim); }
 .reason { margin-top: 6px; padding: 4px 10px; border-left: 3px solid var(--gl-line);
   background: var(--gl-raised); font-size: 12.5px; border-radius: 0 4px 4px 0;
-  overflow-wrap: anywhere; max-height: 5.4em; overflow: auto; }
+  overflow-wrap: anywhere; white-space: pre-wrap; max-height: 5.4em; overflow: auto; }
 .reason.failed { border-color: var(--gl-bad); background: var(--gl-bad-wash);
   color: var(--gl-bad); }
 .reason.provisional { border-color: var(--gl-warn); background: var(--gl-warn-wash);
@@ -96,13 +96,12 @@ export function render({ model }) {
 def head_of(frame: FileRow) -> dict[str, object]:
     """What `FrameHead` shows of a raw frame or a master."""
     is_master = frame.data_type == MASTER
+    optics = _optics_of(frame) if frame.kind != "bias" else []  # no light comes through it
     facts = [
         ("", f"master {frame.kind}" if is_master else frame.kind),
         ("UT", date_and_clock(frame.exposure_start)),
         ("exposure", seconds(frame.exposure) if frame.exposure else ""),
-        ("grating", _setup_of(frame)),
-        ("slit", frame.slit),
-        ("filters", " + ".join(name for name in (frame.filter, frame.filter2) if is_in_beam(name))),
+        *optics,
         ("camera", f"{frame.camera} {frame.binning}".strip()),
         ("proposal", "" if is_master else frame.proposal),
     ]
@@ -118,6 +117,11 @@ def head_of(frame: FileRow) -> dict[str, object]:
         "modified_iso": frame.last_modified,
         "facts": [[name, value] for name, value in facts if value],
     }
+
+
+def _optics_of(frame: FileRow) -> list[tuple[str, str]]:
+    filters = (name for name in (frame.filter, frame.filter2) if is_in_beam(name))
+    return [("grating", _setup_of(frame)), ("slit", frame.slit), ("filters", " + ".join(filters))]
 
 
 def _setup_of(frame: FileRow) -> str:

@@ -14,7 +14,7 @@ import param
 
 from ..access import Viewer, may
 from ..catalog import MASTER, FileRow
-from ..errors import GoodmanError
+from ..errors import Away, GoodmanError
 from ..io import read_header
 from .comments import CommentList
 from .comments import rows_of as rows_of_comments
@@ -24,7 +24,7 @@ from .run_history import RunHistory
 from .run_history import rows_of as rows_of_runs
 from .tab_panels import TABS_JS
 from .tasks import Tasks
-from .why import WhyPanel, calibration_line, kinds_of
+from .why import WhyPanel, calibration_line, kinds_of, master_line
 
 IMAGE, HEADER, COMMENTS, HISTORY, CALIBRATIONS = TABS = (
     "Image", "Header", "Comments", "History", "Calibrations",
@@ -130,14 +130,20 @@ class Panels:
         """Show the panel of the tab, or none of them for the image."""
         for tab, panel in self._of_tab.items():
             panel.visible = tab == self.tab
-        self.layout.visible = self.tab != IMAGE
+        self.layout.visible = self.tab != IMAGE and self._frame is not None
+
+    def hide(self) -> None:
+        """Show none until there is a frame again: they are of another."""
+        self._frame = None
+        self.switch()
 
     async def show(self, frame: FileRow, row: FileRow) -> None:
         """Fill the panel that is seen; `row` is the file shown of a frame."""
         if frame.id != (self._frame.id if self._frame else 0):
-            self.comments.param.update(rows=[], about=frame.file_name)
+            self.comments.param.update(rows=[], about=frame.id)
             self.bar.n_comments = 0
         self._frame = frame
+        self.switch()
         ask = {HEADER: self._show_header, HISTORY: self._show_history}.get(self.tab)
         if ask is not None:
             await ask(frame, row)
@@ -149,6 +155,8 @@ class Panels:
         try:
             self.header.cards = await asyncio.to_thread(_cards, self._archive, row)
             self._asked = asked
+        except Away:
+            raise
         except GoodmanError as error:
             self.header.cards = [["", str(error), ""]]
 
@@ -175,13 +183,17 @@ class Panels:
             self._tasks.begin(self._do_comment, self._frame, deed)
 
     async def _do_comment(self, frame: FileRow, deed: dict[str, Any]) -> None:
-        archive = self._archive
-        if "add" in deed:
-            await asyncio.to_thread(archive.add_comment, frame.id, deed["add"])
-        elif "edit" in deed:
-            await asyncio.to_thread(archive.edit_comment, deed["edit"], deed["text"])
-        elif "delete" in deed:
-            await asyncio.to_thread(archive.delete_comment, deed["delete"])
+        archive, is_done = self._archive, False
+        try:
+            if "add" in deed:
+                await asyncio.to_thread(archive.add_comment, frame.id, deed["add"])
+            elif "edit" in deed:
+                await asyncio.to_thread(archive.edit_comment, deed["edit"], deed["text"])
+            elif "delete" in deed:
+                await asyncio.to_thread(archive.delete_comment, deed["delete"])
+            is_done = True
+        finally:
+            self.comments.end(deed, is_done=is_done)
         await self.show_comments(frame)
 
     # Calibrations
@@ -192,6 +204,8 @@ class Panels:
             return []
         try:
             found = await asyncio.to_thread(self._archive.why, row.id)
+        except Away:
+            raise
         except GoodmanError as error:
             self.why.param.update(kinds=[], made_of=[], made_of_ids=[], message=str(error))
             return []
@@ -204,7 +218,9 @@ class Panels:
             can_calibrate=can_calibrate,
             message=_without_choices(frame) if not found.choices else "",
         )
-        return calibration_line(found.choices, found.made_of)
+        if frame.data_type == MASTER:
+            return master_line(found.n_in_masters)
+        return calibration_line(found.choices, found.made_of, found.n_in_masters)
 
 
 def _without_choices(frame: FileRow) -> str:
@@ -219,6 +235,10 @@ def _cards(archive: Any, row: FileRow) -> list[list[str]]:
     return cards_of(read_header(archive.path(row)))
 
 
+VIEW_CSS = """
+:host { min-width: 0; min-height: 0; height: 100%; display: flex; flex-direction: column;
+  overflow: hidden auto; }
+"""
 CARD = {
     "margin": 0,
     "sizing_mode": "stretch_both",

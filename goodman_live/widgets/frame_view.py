@@ -17,14 +17,14 @@ import param
 from astropy.table import QTable
 
 from ..access import Viewer
-from ..catalog import MASTER, RAW, UNREADABLE, FileRow
-from ..errors import GoodmanError, NotFound
+from ..catalog import MASTER, RAW, FileRow
+from ..errors import Away, GoodmanError
 from ..plans import asked_by
 from .actions import ProductBar, Scene, actions_of, busy
 from .advanced import explored
-from .frame_files import Wish, absence, image_in, products_of, tables_of, why_not
+from .frame_files import Wish, absence, image_in, no_image, products_of, tables_of, why_not
 from .frame_head import FrameHead, head_of
-from .frame_panels import CALIBRATIONS, CARD, IMAGE, Caption, Panels
+from .frame_panels import CALIBRATIONS, CARD, IMAGE, VIEW_CSS, Caption, Panels
 from .image import ImageView
 from .note import Note
 from .orders import Orders
@@ -41,6 +41,7 @@ REFRESH_SECONDS = 0.15  # within which events become one question for the frame
 IMAGE_DELAY_SECONDS = 0.1  # after events, so that the spectrum is there first
 MORE_DELAY_SECONDS = 1.0  # after that, what is asked of the archive beside the file itself
 CALIBRATIONS_DELAY_SECONDS = 5.0
+AGAIN_SECONDS = 2.0  # after which an archive that is away is asked again
 SPECTRAL = ("spectrum", "arc")
 
 
@@ -89,6 +90,7 @@ class FrameView(pn.viewable.Viewer):
         self._asked_by: dict[int, str] = {}
         self._commented = 0  # number of the frame whose comments are shown
         self._explained: tuple[Any, ...] = ()  # of what is told why
+        self._is_waiting = False  # for an archive that is away
         self.tasks = Tasks()
         self._loading = Newest(self.tasks, self._load)
         self._more = Newest(self.tasks, self._load_more)
@@ -132,12 +134,18 @@ class FrameView(pn.viewable.Viewer):
             plot.make_interactive(preferences.plots == "interactive")
 
     def clear(self, text: str = "No frame is selected.") -> None:
-        """Show no frame."""
-        self.wish, self.products = Wish(tab=self.wish.tab), None
+        """Show no frame, and wish for none."""
+        self.wish = Wish(tab=self.wish.tab)
+        self._blank(text)
+
+    def _blank(self, text: str) -> None:
+        """Say a sentence where a frame would be."""
+        self.products, self._commented = None, 0
+        self.panels.hide()
         self.head.param.update(frame={}, calibrations=[], empty=text)
         self.bar.param.update(tabs=[], targets=[], versions=[], actions=[], file_name="")
         self._no_spectrum("")
-        self._no_image(text)
+        self._no_image("")
         self._upper.visible, self._lower.visible = False, True
         self._lower.css_classes = ["above"]
         self.shown = None
@@ -170,12 +178,11 @@ class FrameView(pn.viewable.Viewer):
         self._over = pn.Row(
             self.caption, self.image.controls, margin=0, height=36, sizing_mode="stretch_width"
         )
-        lower = (self._over, self.image, self.image_note)
+        self._picture = self.image.__panel__()
+        lower = (self._over, self._picture, self.image_note)
         self._lower = pn.Column(*lower, css_classes=["below"], **CARD)
-        below = {"height": 36, "sizing_mode": "stretch_width", "margin": 0}
-        lower_bar = pn.Column(
-            self.panels.bar, css_classes=["bar"], stylesheets=CARD["stylesheets"], **below
-        )
+        below = CARD | {"height": 36, "sizing_mode": "stretch_width"}
+        lower_bar = pn.Column(self.panels.bar, css_classes=["bar"], **below)
         self.panels.switch()
         return pn.Column(
             *(self.head, self.orders.notices, self.bar),
@@ -191,15 +198,36 @@ class FrameView(pn.viewable.Viewer):
     # What is asked for
 
     async def _load(self, is_event: bool) -> None:
-        """Show what is wanted; what is in the page already is neither read nor drawn again."""
+        """Show what is wanted; while the archive is away, nothing else in its place."""
         wish = self.wish
         try:
+            await self._load_wished(wish, is_event)
+            self._is_waiting = False
+        except Away as error:
+            if wish == self.wish:
+                self._await_archive(error)
+
+    def _await_archive(self, error: Away) -> None:
+        """Offer nothing that cannot be done, and ask again in a while."""
+        self.bar.actions = []
+        if self.products is None or self.products.find(self.wish.number) is None:
+            self._blank("The archive is away just now; the frame appears here when it is back.")
+        self._loading.want(False, delay=AGAIN_SECONDS)
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.tasks.report(error)
+
+    async def _load_wished(self, wish: Wish, is_event: bool) -> None:
+        """Show it; what is in the page already is neither read nor drawn again."""
+        try:
             products = await asyncio.to_thread(products_of, self.archive, wish.number)
-        except KeyError as error:
+        except Away:
+            raise
+        except (KeyError, GoodmanError) as error:
             if wish == self.wish:
                 self.clear(why_not(wish.number, error))
             return
-        if self._has_moved_on(wish):
+        if wish != self.wish:  # the person wants something else by now
             return
         is_other = self.products is None or self.products.frame.id != products.frame.id
         self.products = products
@@ -211,17 +239,13 @@ class FrameView(pn.viewable.Viewer):
         self.shown = row
         self._arrange(row)
         spectra = await self._show_spectrum(row)
-        if (is_event and self._loading.is_stale) or self._has_moved_on(wish):
+        if (is_event and self._loading.is_stale) or wish != self.wish:
             return
         if is_event:
             await asyncio.sleep(IMAGE_DELAY_SECONDS)
         await asyncio.gather(self.panels.show(products.frame, row), self._show_image(row, spectra))
-        if not self._has_moved_on(wish):
+        if wish == self.wish:
             self._more.want(products.frame.id, delay=MORE_DELAY_SECONDS)
-
-    def _has_moved_on(self, wish: Wish) -> bool:
-        """Whether the person wants something else by now."""
-        return wish != self.wish
 
     async def _load_more(self, frame_id: int) -> None:
         """What takes the archive a while: calibrations, comments, who asked for the versions."""
@@ -230,7 +254,11 @@ class FrameView(pn.viewable.Viewer):
         frame, row = self.products.frame, self.shown
         if self._commented != frame.id:
             self._commented = frame.id
-            await self.panels.show_comments(frame)
+            try:
+                await self.panels.show_comments(frame)
+            except GoodmanError:
+                self._commented = 0  # to be asked for again
+                raise
         await self._name_versions()
         await self._offer_spectra(row)
         about = row.id, row.last_modified, frame.state
@@ -249,6 +277,8 @@ class FrameView(pn.viewable.Viewer):
             self.spectrum.offer_rows(self.archive, others)
 
     async def _name_versions(self) -> None:
+        if self.products is None:
+            return
         frame = self.products.frame
         wanted = {row.run_id for row in self.products.made if row.version > 1} - {None}
         if wanted <= set(self._asked_by) or frame.data_type != RAW:
@@ -290,12 +320,12 @@ class FrameView(pn.viewable.Viewer):
         return [action for action in found if action["name"] not in cannot]
 
     def _show_actions(self) -> None:
-        if self.products is not None and self.shown is not None:
+        if self.products is not None and self.shown is not None and not self._is_waiting:
             self.bar.actions = self._actions(self.shown)
 
     def _arrange(self, row: FileRow) -> None:
         """Spectra above the image; an image that was chosen has the place to itself."""
-        is_awaited = row.data_type == RAW and row.kind in SPECTRAL and not self._is_chosen
+        is_awaited = row.data_type == RAW and row.kind in SPECTRAL and not self.wish.is_chosen
         has_spectrum = is_spectrum(row) or is_awaited
         self._upper.visible = has_spectrum
         # The image of another frame is faint until that of this one is there.
@@ -311,11 +341,6 @@ class FrameView(pn.viewable.Viewer):
         others = [name for name in self._lower.css_classes if name not in ("large", without)]
         self._lower.css_classes = others + ["large"] * self.image.controls.cuts
 
-    @property
-    def _is_chosen(self) -> bool:
-        """Whether a person wants this file rather than the furthest one."""
-        return bool(self.wish.file_id) or self.wish.tab is not None
-
     async def _show_spectrum(self, row: FileRow) -> list[QTable]:
         """Draw the spectrum; all spectra of its version, for what is drawn over the image."""
         if not is_spectrum(row):
@@ -326,6 +351,8 @@ class FrameView(pn.viewable.Viewer):
         siblings = self.products.targets(row.data_type, row.version)
         try:
             tables = await asyncio.to_thread(tables_of, self.archive, row, siblings)
+        except Away:
+            raise
         except GoodmanError as error:
             self._no_spectrum(str(error))
             return []
@@ -353,19 +380,19 @@ class FrameView(pn.viewable.Viewer):
             return
         try:
             ccd = await asyncio.to_thread(image_in, self.archive, image)
-        except NotFound:
-            is_none = row.kind == UNREADABLE
-            self._no_image("" if is_none else "The archive does not have this file itself.")
-            return
+        except Away:
+            raise
         except GoodmanError as error:
-            self._no_image(str(error))
+            if self.shown is row:
+                self._no_image(no_image(row, error))
             return
         if self.shown is not row:
             return
         # Name and pixels in one turn of the loop: they reach the page together.
         self.image.show_frame(ccd, [] if image.data_type == RAW else spectra)
         self._name_image(row, image)
-        self._over.visible, self.image_note.text = True, ""
+        self._over.visible = self._picture.visible = True
+        self.image_note.text = ""
         self._give_room("waits")
         self._pictured = traced
 
@@ -379,7 +406,8 @@ class FrameView(pn.viewable.Viewer):
     def _no_image(self, why: str) -> None:
         self._pictured = (0, "")
         self.caption.text = ""
-        self._over.visible, self.image_note.text = False, why
+        self._over.visible = self._picture.visible = False  # it is of another frame
+        self.image_note.text = why
         self._give_room("waits")
 
     # What people do
@@ -469,9 +497,3 @@ class FrameView(pn.viewable.Viewer):
         frame_id = row.id if row.data_type == MASTER else frame.id
         self.wish = Wish(frame_id, row.id, row.data_type)
         self._loading.want(False)
-
-
-VIEW_CSS = """
-:host { min-width: 0; min-height: 0; height: 100%; display: flex; flex-direction: column;
-  overflow: hidden auto; }
-"""

@@ -55,7 +55,9 @@ def is_in_beam(name: str) -> bool:
 
 def row_of(frame: FileRow) -> dict[str, object]:
     """What the list shows of one frame, as plain values for the page."""
-    grating = frame.grating.removesuffix("_SYZY") if is_in_beam(frame.grating) else ""
+    # What is in the beam of a closed shutter is nobody's concern.
+    has_light = frame.kind != "bias" and is_in_beam(frame.grating)
+    grating = frame.grating.removesuffix("_SYZY") if has_light else ""
     exposure = seconds(frame.exposure) if frame.exposure else ""
     readout = f"{frame.camera} {frame.binning}" if frame.data_type == MASTER else ""
     return {
@@ -238,7 +240,8 @@ class FrameList(Asking):
 .row[data-kind=spectrum] .kind { border-color: var(--gl-accent); color: var(--gl-accent); }
 .row .state { justify-self: end; }
 .segments [data-list=problems] { color: var(--gl-bad); }
-.why { grid-column: 1 / 3; font-size: 11.5px; color: var(--gl-dim); overflow-wrap: anywhere; }
+.why { grid-column: 1 / 3; font-size: 11.5px; color: var(--gl-dim); overflow-wrap: anywhere;
+  white-space: pre-wrap; }
 .row .dismiss { font-size: 11px; padding: 0 6px; }
 .time { font-family: var(--gl-mono); font-size: 11.5px; color: var(--gl-dim); text-align: right; }
 .night { padding: 4px 12px 3px 15px; font-size: 11px; letter-spacing: .04em;

@@ -448,10 +448,10 @@ def _placed(shown: ShownImage) -> dict[str, list]:
     }
 
 
-def readout_css(top: int) -> str:
+def readout_css(top: int, right: int = 40) -> str:
     """Style of the cursor's read-out, which lies over the figure's upper right corner."""
     return (
-        f":host{{position:absolute !important;top:{top}px;right:40px;margin:0 !important;"
+        f":host{{position:absolute !important;top:{top}px;right:{right}px;margin:0 !important;"
         "z-index:2;pointer-events:none;"
         "color:var(--gl-text);white-space:pre}"
         ".bk-clearfix{font:11.5px var(--gl-mono);font-variant-numeric:tabular-nums}"

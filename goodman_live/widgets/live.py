@@ -15,14 +15,16 @@ import panel as pn
 import param
 
 from ..access import may
-from ..catalog import MASTER, RAW, Event, FileRow, Filter
-from ..errors import GoodmanError
+from ..catalog import MASTER, RAW, UNREADABLE, Event, FileRow, Filter
+from ..errors import Away, GoodmanError
 from .advanced import Advanced
 from .following import Following, is_first_spectrum
 from .frame_view import FrameView
 from .frames import LISTS, FrameList, Listing
 from .image_exam import KEYS as IMAGE_KEYS
 from .page import Page, Tell
+from .platform import message_of
+from .products import is_spectrum
 from .spectrum_tools import KEYS as SPECTRUM_KEYS
 from .tasks import Newest
 from .visit import Visit
@@ -71,6 +73,7 @@ class LivePage(Page):
         self.explorers.theme = visit.theme
         self.view.advanced = self.explorers.open
         self.explorers.ordered = self.view.reduce_with
+        self.explorers.left_saving = self.view.orders.take_up
         self._layout = pn.Column(
             self._main, self.explorers.layout, margin=0, sizing_mode="stretch_both"
         )
@@ -147,6 +150,11 @@ class LivePage(Page):
         try:
             row = await asyncio.to_thread(self.archive.file, file_id)
             frame = await asyncio.to_thread(_frame_of, self.archive, row)
+        except Away:  # the view asks again until it is back
+            self.following.choose(file_id)
+            self.view.open(file_id, exactly=raw)
+            self._mark()
+            return
         except (KeyError, GoodmanError):
             self.view.clear(f"There is no file {file_id}, or it is not for you to see.")
             self._mark()
@@ -264,7 +272,7 @@ class LivePage(Page):
 
     async def _take(self, event: Event) -> None:
         is_placed = self._placed(event)
-        if not is_placed and event.type not in _SAME_FILES:
+        if not is_placed and (event.type not in _SAME_FILES or _is_unreadable(event)):
             self._counted = None
         if event.type not in ("frame", "product", "state"):
             self._frames.clear()  # it may be another proposal's now
@@ -294,7 +302,8 @@ class LivePage(Page):
             self._observed_in(frame.night)
         if self._is_news(event, row, frame):
             before = self.following.selected
-            self.following.arrived(frame.id)
+            taken = frame.exposure_start if event.type == "product" else ""
+            self.following.arrived(frame.id, spectrum_taken=taken)
             self._mark()
             if self.following.selected != before:
                 self._show_selection()
@@ -304,7 +313,9 @@ class LivePage(Page):
         row = event.frame or event.file
         if row is None or event.type not in ("frame", "product", "state"):
             return False
-        return self.frames.place(row, is_new=event.type == "frame" or row.data_type == MASTER)
+        if row.data_type == MASTER or (event.type == "state" and _is_unreadable(event)):
+            return False  # which version is current, and which problem is over, the archive knows
+        return self.frames.place(row, is_new=event.type == "frame")
 
     async def _frame_of(self, row: FileRow) -> FileRow:
         """The raw frame of what an event is of: several events are of each."""
@@ -327,8 +338,16 @@ class LivePage(Page):
         if not self.frames.listing.has(frame):
             return False
         if event.type == "product":
-            return self.following.follow and is_first_spectrum(row)
+            is_first = self.following.follow and is_first_spectrum(row)
+            return is_first and not self._shows_later_spectrum(frame)
         return event.type == "frame"
+
+    def _shows_later_spectrum(self, frame: FileRow) -> bool:
+        """Whether a frame that was taken later is shown with its spectrum already."""
+        shown = self.view.products
+        if shown is None or not is_spectrum(shown.furthest()):
+            return False
+        return shown.frame.exposure_start > frame.exposure_start
 
     # What is shown
 
@@ -341,7 +360,7 @@ class LivePage(Page):
         try:
             listed = await asyncio.to_thread(listing.ask, self.archive, known)
         except GoodmanError as error:
-            self._counted, self.frames.trouble = None, str(error)
+            self._counted, self.frames.trouble = None, message_of(error)
             return
         if listing != self.frames.listing:
             self._listing.want(None)
@@ -387,6 +406,10 @@ class LivePage(Page):
         is_raw = is_chosen and row.data_type == RAW
         frame_id = self.view.products.frame.id
         return {"file": row.id if is_chosen else frame_id, "tab": "raw" if is_raw else None}
+
+
+def _is_unreadable(event: Event) -> bool:
+    return event.file is None or event.file.kind == UNREADABLE
 
 
 def _frame_of(archive: Any, row: FileRow) -> FileRow:

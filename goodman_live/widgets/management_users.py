@@ -115,6 +115,8 @@ class ManagedUsers(pn.viewable.Viewer):
         viewer = self.page.visit.viewer
         if not may(viewer, "edit user", user):
             return []
+        if user.is_alone:
+            return []
         reset = deed("reset", "Send password link", of=user.username,
                      ask=f"Send a link to choose a new password to {user.email}?")  # fmt: skip
         if user.id == viewer.user_id:
@@ -186,6 +188,8 @@ class ManagedUsers(pn.viewable.Viewer):
         self.user, self._is_new = user, False
         viewer = self.page.visit.viewer
         fields = [*_NAMES, *self._staff_field("add staff user")]
+        if user.is_alone:
+            fields = [each for each in _NAMES if each["name"] != "email"]
         if not may(viewer, "edit user", user):
             fields = [each | {"read_only": True} for each in _NAMES if each["kind"] != "choice"]
         self.form.param.update(
@@ -239,7 +243,7 @@ def row_of(user: User) -> dict[str, Any]:
     cells = {
         "username": user.username,
         "name": f"{user.first_name} {user.last_name}".strip(),
-        "email": user.email,
+        "email": "" if user.is_alone else user.email,
         "partner": user.partner,
         "role": role if user.is_active else "deactivated",
         "last_login": date(user.last_login) or "never",

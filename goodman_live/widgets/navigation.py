@@ -26,7 +26,7 @@ class NavigationBar(Component):
     user = param.String(doc="who looks")
     links = param.List(default=[], doc="[title, address] in the menu of the user")
     keys = param.List(default=[], doc="[keys, what they do]; ['', where] heads those of a place")
-    message = param.Dict(default={}, doc="kind ('error' or 'notice') and text, the newest one")
+    message = param.Dict(default={}, doc="the newest: text, and kind 'error', 'away' or 'notice'")
     away = param.String(doc="why the archive does not answer, empty when it does")
     place = param.Dict(default={}, doc="url of the page shown; push, whether it is a new one")
     asked = param.Dict(default={}, doc="set by the page: the page and query a person asked for")
@@ -77,7 +77,7 @@ a:focus-visible { outline: 2px solid var(--gl-accent); outline-offset: -2px; }
 .message { display: flex; gap: 10px; align-items: flex-start; padding: 9px 12px;
   border-radius: 6px; border: 1px solid var(--gl-line); background: var(--gl-raised);
   overflow-wrap: anywhere; box-shadow: 0 4px 16px rgb(0 0 0 / .14); }
-.message.error { border-color: var(--gl-bad); background: var(--gl-bad-wash);
+.message:is(.error, .away) { border-color: var(--gl-bad); background: var(--gl-bad-wash);
   color: var(--gl-bad); }
 dialog { border: 1px solid var(--gl-line); border-radius: 9px; padding: 16px 20px 18px;
   background: var(--gl-panel); color: var(--gl-text); min-width: 340px; }
@@ -248,13 +248,16 @@ export function render({ model }) {
     const close = make('button', '', '✕'); close.setAttribute('aria-label', 'Dismiss');
     close.onclick = () => box.remove();
     box.append(make('span', 'grow', text), close);
-    box.setAttribute('role', kind === 'error' ? 'alert' : 'status');
+    box.setAttribute('role', kind === 'notice' ? 'status' : 'alert');
     const messages = find('.messages');
     for (const old of [...messages.children])
       if (old.firstChild.textContent === text) old.remove();
     messages.append(box);
     while (messages.children.length > 4) messages.firstChild.remove();
-    if (kind !== 'error') setTimeout(() => box.remove(), NOTICE);
+    if (kind === 'notice') setTimeout(() => box.remove(), NOTICE);
+  };
+  const back_again = () => {
+    if (!model.away) for (const box of find('.messages').querySelectorAll('.away')) box.remove();
   };
   model.on('message', tell);
 
@@ -339,7 +342,7 @@ here ${now.toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'medium'})
     checking = false;
   };
   model.on('pong', well);
-  model.on('away', () => { if (!silent_since) well(); });
+  model.on('away', () => { back_again(); if (!silent_since) well(); });
   const knock = () => {
     if (document.hidden || checking) return;
     const number = ++asked;

@@ -68,7 +68,7 @@ class NightHead(Asking):
         + """
 .bar { flex-wrap: wrap; gap: 6px 8px; }
 h1 { font-size: 17px; font-weight: 650; margin: 0 6px 0 0; }
-select { max-width: 330px; padding: 4px 8px; }
+select { max-width: 420px; padding: 4px 8px; }
 .newest[aria-pressed=true] { color: var(--gl-good); border-color: var(--gl-good); }
 """
     )
@@ -220,8 +220,15 @@ export function render({ model }) {
   const list_of = (items) => { const node = make('ul'); node.append(...items); return node; };
   const item = (time, text, name) => { const node = make('li', name);
     if (time) node.append(make('span', 'mono', time)); node.append(text); return node; };
-  const queue = section('Queue'), speed = section('Latency'), failed = section('Failed'),
-    log = section('Log');
+  const queue = section('Queue'), failed = section('Failed'), log = section('Log'),
+    speed = section('Latency');
+  const opened = new Set();  // what somebody has unfolded stays so when it is drawn again
+  const folded = (title, part) => {
+    const node = make('details'); node.open = opened.has(title);
+    node.ontoggle = () => { if (node.open) opened.add(title); else opened.delete(title); };
+    node.append(make('summary', null, title), part);
+    return node;
+  };
   const refill = (node, ...parts) => node.replaceChildren(node.firstChild, ...parts);
 
   const draw_queue = () => {
@@ -229,31 +236,35 @@ export function render({ model }) {
     if (told.says) parts.push(make('div', `state ${told.state}`, told.says));
     if (told.waiting) parts.push(make('div', null, told.waiting));
     if (told.running?.length) parts.push(list_of(told.running.map(([t, text]) => item(t, text))));
-    if (told.first?.length) { const more = make('details');
-      more.append(make('summary', null, 'What waits'),
-        list_of(told.first.map(([t, text]) => item(t, text)))); parts.push(more); }
+    if (told.first?.length)
+      parts.push(folded('What waits', list_of(told.first.map(([t, text]) => item(t, text)))));
     refill(queue, ...parts);
   };
   const number = (seconds) => seconds < 10 ? seconds.toFixed(2) : seconds.toFixed(0);
   const draw_speed = () => {
     if (!model.latency.length) {
       refill(speed, make('div', 'none', 'Nothing was reduced on this night yet.')); return; }
-    const table = make('table'), head = make('tr');
-    for (const [text, name] of [['', null], ['n', 'number'], ['p50 [s]', 'number'],
-      ['p95 [s]', 'number']]) { const th = make('th', name, text); th.scope = 'col';
-      head.append(th); }
-    table.append(head);
+    const row = (name, [label, n, p50, p95]) => { const line = make('tr', name);
+      line.append(make('td', null, label), make('td', 'number', n),
+        make('td', 'number', number(p50)), make('td', 'number', number(p95))); return line; };
+    const table_of = (rows) => {
+      const table = make('table'), head = make('tr');
+      for (const [text, name] of [['', null], ['n', 'number'], ['p50 [s]', 'number'],
+        ['p95 [s]', 'number']]) { const th = make('th', name, text); th.scope = 'col';
+        head.append(th); }
+      table.append(head, ...rows); return table;
+    };
+    const totals = [], all = [];
     for (const [task, steps] of model.latency) {
       const line = make('tr', 'task'), cell = make('td', null, task);
-      cell.colSpan = 4; line.append(cell); table.append(line);
-      for (const [step, n, p50, p95] of steps) {
-        const row = make('tr', 'step');
-        row.append(make('td', null, step), make('td', 'number', n),
-          make('td', 'number', number(p50)), make('td', 'number', number(p95)));
-        table.append(row);
+      cell.colSpan = 4; line.append(cell); all.push(line);
+      for (const step of steps) {
+        all.push(row('step', step));
+        if (step[0] === 'total') totals.push(row(null, [task, ...step.slice(1)]));
       }
     }
-    refill(speed, table);
+    const none = make('div', 'none', 'No frame came while the engine was running.');
+    refill(speed, totals.length ? table_of(totals) : none, folded('Step by step', table_of(all)));
   };
   const draw_failed = () => {
     failed.hidden = !model.failed.length;
@@ -314,13 +325,15 @@ def queue_of(state: QueueState) -> dict[str, Any]:
     """What the engine is at, as the page draws it."""
     waiting = ", ".join(f"{n} {urgency}" for urgency, n in state.waiting.items() if n)
     reason = f" {state.reason}" if state.reason else ""
+    is_idle = state.state == "running" and not (state.n_waiting or state.running)
+    says = "Nothing waits." if is_idle else _QUEUE.get(state.state, state.state)
     masters = [
         ["", f"{each.name}: {each.n} of {each.minimum} frames, {each.state}"]
         for each in state.masters
     ]
     return {
         "state": state.state,
-        "says": _QUEUE.get(state.state, state.state) + reason,
+        "says": says + reason,
         "waiting": f"{counted(state.n_waiting, 'step')} to do: {waiting}" if waiting else "",
         "running": [[clock(each.since), f"{each.task} {each.name}"] for each in state.running],
         "first": [["", f"{each.task} {each.name}"] for each in state.first[:12]] + masters[:8],
@@ -359,7 +372,8 @@ def day_of(night: str) -> str:
 
 def holds(count: NightCount) -> str:
     """What a night holds, in words."""
-    return f"{counted(count.n_frames, 'frame')}, {count.n_products} products"
+    calibrations = counted(count.n_calibrations, "bias or flat", "biases and flats")
+    return f"{counted(count.n_frames, 'frame')}, {calibrations}, {count.n_products} products"
 
 
 class Night(pn.viewable.Viewer):

@@ -155,9 +155,10 @@ class NightPlots(pn.viewable.Viewer):
     ) -> figure:
         tools = ["xwheel_zoom", "xpan", "xbox_zoom", "reset"] if self._interactive else []
         fig = figure(
-            height=_HEIGHT + is_first * _TOOLS_HEIGHT + is_last * _AXIS_HEIGHT,
+            height=_HEIGHT + is_first * _TOOLS_HEIGHT + (is_first or is_last) * _AXIS_HEIGHT,
             sizing_mode="stretch_width",
             x_axis_type="datetime",
+            x_axis_location="below" if is_last else "above",
             x_range=self._range,
             y_range=Range1d(0, 1),
             tools=tools,
@@ -175,8 +176,8 @@ class NightPlots(pn.viewable.Viewer):
             hours=_TIME, minutes=_TIME, hourmin=_TIME, days="%d %H:%M", minsec="%H:%M:%S",
             seconds="%H:%M:%S",
         )  # fmt: skip
-        fig.xaxis.visible = is_last
-        if is_last:
+        fig.xaxis.visible = is_first or is_last  # where one looks first, and at the end
+        if is_first or is_last:
             fig.xaxis.axis_label = "UT"
         if self._interactive:
             points = fig.select_one("points")

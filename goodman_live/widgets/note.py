@@ -13,8 +13,8 @@ class Note(Component):
     text = param.String(doc="the sentence; with none the figure is seen")
 
     _css = """
-:host { position: absolute !important; left: 0; top: 36px; width: 100% !important;
-  height: calc(100% - 36px) !important; margin: 0 !important; z-index: 3; pointer-events: none; }
+:host { position: absolute !important; left: 0; top: 0; width: 100% !important;
+  height: 100% !important; margin: 0 !important; z-index: 3; pointer-events: none; }
 div { height: 100%; }
 div div { display: flex; height: 100%; align-items: center; justify-content: center;
   color: var(--gl-dim); background: var(--gl-panel);

@@ -13,9 +13,10 @@ from typing import Any
 
 import panel as pn
 
-from ..errors import GoodmanError
+from ..errors import Away, GoodmanError
 from .forms import Form
 from .page import Page
+from .platform import AWAY
 from .tasks import Newest, Tasks
 
 BODY_CSS = """
@@ -89,7 +90,7 @@ class OfficePage(Page):
             if not form.lacks(deed["send"]):
                 await send(deed["send"])
         except GoodmanError as error:
-            form.refuse(str(error))
+            form.refuse(AWAY if isinstance(error, Away) else str(error))
         finally:
             form.finished = deed["count"]
 

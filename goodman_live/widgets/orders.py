@@ -13,9 +13,9 @@ from typing import Any
 
 from ..answers import Job
 from ..catalog import FileRow
-from ..errors import Forbidden, GoodmanError, NotFound, Refused, SignInNeeded
+from ..errors import Away, Forbidden, GoodmanError, NotFound, Refused, SignInNeeded
 from .notices import Notice, Notices
-from .platform import guarded
+from .platform import AWAY, guarded
 from .tasks import Tasks
 
 LOOK_SECONDS = 1.0
@@ -84,9 +84,16 @@ class Orders:
 
     async def _resume(self) -> None:
         for job in await asyncio.to_thread(self._archive.jobs):
-            if job.file_id is not None:
-                frame = await asyncio.to_thread(self._archive.file, job.file_id)
-                self.begin(frame, job.wanted, lambda job=job: job)
+            await self._take_up(job)
+
+    def take_up(self, job: Job) -> None:
+        """Follow a job that was asked for elsewhere."""
+        self._tasks.begin(self._take_up, job)
+
+    async def _take_up(self, job: Job) -> None:
+        if job.file_id is not None:
+            frame = await asyncio.to_thread(self._archive.file, job.file_id)
+            self.begin(frame, job.wanted, lambda: job)
 
     async def _follow(self, frame: FileRow, wanted: str, ask: Callable[[], Job]) -> None:
         number = next(self._numbers)
@@ -100,7 +107,8 @@ class Orders:
             job = await self._until_over(job, replace(notice, deed="Cancel"))
         except GoodmanError as error:
             text = f"{frame.file_name} could not be {done}"
-            self.notices.put(replace(notice, kind="bad", text=text, detail=str(error)))
+            why = AWAY if isinstance(error, Away) else str(error)
+            self.notices.put(replace(notice, kind="bad", text=text, detail=why))
         else:
             self._end(frame, job, notice, done)
         finally:

@@ -20,10 +20,11 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import GoodmanError
+from ..errors import Away, GoodmanError
 
 ASSETS_VARIABLE = "GOODMAN_ASSETS_URL"
 WAIT_VARIABLE = "GOODMAN_VISIT_URL"
+AWAY = "The archive is away just now: nothing can be saved until it is back."
 
 _documents: list[Any] = []
 _listeners: list[Callable[[BaseException], None]] = []
@@ -253,6 +254,8 @@ def guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 def message_of(error: BaseException) -> str:
     """One line a person can read: the text of the error, with its type where that tells more."""
+    if isinstance(error, Away):  # its address and the number of the error help nobody here
+        return AWAY
     text = str(error).strip().splitlines()
     first = text[0] if text else "no message"
     return first if isinstance(error, GoodmanError) else f"{type(error).__name__}: {first}"

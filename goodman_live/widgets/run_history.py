@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import param
@@ -11,6 +11,8 @@ from ..catalog import Run
 from ..plans import asked_by
 from .component import Component
 from .times import LOCAL_TIMES, date_and_clock, moment_of, took
+
+LEAST_WAIT_SECONDS = 0.2  # of less nobody speaks
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -28,15 +30,29 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "took": _took(run),
             "attempt": run.attempt,
             "settings": [[name, str(value)] for name, value in sorted(run.settings.items())],
-            "times": [[step, round(time, 3), took(time)] for step, time in run.times.items()],
+            "times": [[step, round(time, 3), took(time)] for step, time in _times_of(run).items()],
         }
         for run in runs
     ]
 
 
 def _took(run: Run) -> str:
+    seconds = _seconds_of(run)
+    return "" if seconds is None else took(seconds)
+
+
+def _seconds_of(run: Run) -> float | None:
     started, ended = moment_of(run.started), moment_of(run.ended)
-    return took((ended - started).total_seconds()) if started and ended else ""
+    return (ended - started).total_seconds() if started and ended else None
+
+
+def _times_of(run: Run) -> Mapping[str, float]:
+    """The steps; of what somebody asked for begins with how long it waited for a worker."""
+    seconds = _seconds_of(run)
+    if seconds is None or not run.times or not asked_by(run.plan) or "wait" in run.times:
+        return run.times
+    waited = seconds - sum(run.times.values())
+    return {"wait": waited, **run.times} if waited > LEAST_WAIT_SECONDS else run.times
 
 
 class RunHistory(Component):

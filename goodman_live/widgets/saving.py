@@ -186,6 +186,13 @@ def make_default(archive: Any, row: FileRow, settings: ReductionSettings) -> str
     return f"From now on the settings of {row.proposal}: {labels}."
 
 
+def progress_of(job: Job) -> str:
+    """How a job that is not over goes."""
+    if job.state == "queued":
+        return job.progress or "It waits for a worker…"
+    return f"It is being made: {job.progress}…" if job.progress else "It is being made…"
+
+
 async def follow(keeper: Keeper, job: Job, tell: Callable[[Job], None]) -> Job:
     """Wait for a job without stopping the page; how it goes is told."""
     while not job.is_over:

@@ -142,7 +142,8 @@ h2 { font-size: 13px; margin: 0; }
 label.line { display: grid; gap: 3px; font-size: 11.5px; color: var(--gl-dim); min-width: 0; }
 label.line input { width: 100%; color: var(--gl-text); font-size: 13px; }
 .dates { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; }
-.dates input { padding: 3px 4px; font-size: 11.5px !important; }
+.dates input { padding: 3px 5px; font: 11.5px var(--gl-mono) !important; }
+.dates input[aria-invalid] { border-color: var(--gl-bad); color: var(--gl-bad) !important; }
 .hide { display: flex; gap: 8px; align-items: center; font-size: 13px; }
 input[type=checkbox] { width: 15px; height: 15px; margin: 0; flex: none;
   accent-color: var(--gl-accent); }
@@ -184,9 +185,19 @@ export function render({ model }) {
   text.oninput = () => { clearTimeout(typing); typing = setTimeout(search, 250); };
   text.onkeydown = (event) => { if (event.key === 'Enter') search(); };
   const dates = make('div', 'dates'), days = {};
+  const day_of = (text) => {  // '' for none, null for what is no day
+    const found = text.trim().match(/^([0-9]{4})-?([0-9]{2})-?([0-9]{2})$/);
+    const day = found ? found.slice(1).join('-') : '';
+    const is_day = found && new Date(day).toJSON()?.startsWith(day);
+    return is_day || !text.trim() ? day : null;
+  };
   for (const [name, label] of [['first', 'From night'], ['last', 'to night']]) {
-    const input = days[name] = make('input'); input.type = 'date';
-    input.onchange = () => tell({set: {[name]: input.value}});
+    // Not of type date: that shows days as the country of the browser writes them.
+    const input = days[name] = make('input'); input.placeholder = 'YYYY-MM-DD';
+    input.inputMode = 'numeric'; input.maxLength = 10;
+    input.onchange = () => { const day = day_of(input.value);
+      input.toggleAttribute('aria-invalid', day == null);
+      if (day != null) { input.value = day; tell({set: {[name]: day}}); } };
     dates.append(line(label, input));
   }
   const hide = make('input'), hide_label = make('label', 'hide');

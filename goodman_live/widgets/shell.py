@@ -17,7 +17,7 @@ import param
 
 from ..access import may
 from ..catalog import RAW, Event, Filter
-from ..errors import GoodmanError
+from ..errors import Away, GoodmanError
 from . import platform
 from .navigation import HEIGHT, NavigationBar
 from .page import Page
@@ -204,7 +204,7 @@ class Shell(pn.viewable.Viewer):
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a thread: lists proposals, and says whether the archive answers."""
         self._call(loop, self._list_proposals, self._proposals())
-        while not self._stop.wait(_LOOK_SECONDS):
+        while not self._stop.wait(_AGAIN_SECONDS if self.bar.away else _LOOK_SECONDS):
             away = _why_away(self.visit.archive)
             if away != self.bar.away and not self._call(loop, self._archive_is, away):
                 return
@@ -240,11 +240,13 @@ class Shell(pn.viewable.Viewer):
     # Messages
 
     def tell(self, what: BaseException | str) -> None:
-        """Show a message to the person at the page."""
-        is_error = isinstance(what, BaseException)
+        """Show a message to the person at the page; of an archive that is away until it is back."""
+        is_error, is_away = isinstance(what, BaseException), isinstance(what, Away)
         text = platform.message_of(what) if is_error else what
+        if is_away:
+            self.bar.away = str(what)  # at once, so that `_look` sees also the shortest absence end
         self._n_messages += 1
-        kind = "error" if is_error else "notice"
+        kind = "away" if is_away else "error" if is_error else "notice"
         self.bar.message = {"kind": kind, "text": text, "number": self._n_messages}
 
 

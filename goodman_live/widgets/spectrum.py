@@ -27,7 +27,7 @@ from ..io import read_spectrum, spectrum_bytes
 from ..line_lists import features_of
 from .line_marks import KIND_COLOURS, LineMarks, Mark
 from .platform import guarded, in_pages
-from .spectrum_data import SpectrumData, facts_of
+from .spectrum_data import SpectrumData, caution_of, facts_of
 from .spectrum_figure import SHOWN, SpectrumPlot
 from .spectrum_lines import LineTable, lines_csv, row_of
 from .spectrum_overlays import Overlays, choices_of, others_of
@@ -104,6 +104,7 @@ class SpectrumView(pn.viewable.Viewer):
         self._label()
         self.head.param.update(
             facts=facts_of(data, table.meta.get("header", {})),
+            caution=caution_of(data, table.meta.get("header", {})),
             provisional=data.provisional,
             has_sky=data.sky is not None,
         )
@@ -118,7 +119,8 @@ class SpectrumView(pn.viewable.Viewer):
         self.overlay([])
         self._plot.source.data = {name: [] for name in SHOWN}
         self._plot.marks.data = self._plot.alone.data = {"x": [], "y": []}
-        self.head.param.update(file_name="", file_id=0, facts="", provisional=False, has_sky=False)
+        self.head.param.update(file_name="", file_id=0, facts="", caution="")
+        self.head.param.update(provisional=False, has_sky=False)
 
     def make_interactive(self, interactive: bool) -> None:
         """Whether one can move about in it, from now on; lines are measured in any case."""
@@ -272,7 +274,7 @@ class SpectrumView(pn.viewable.Viewer):
         self._plot.sky_axis.axis_label = f"Sky [{unit}]" if unit else "Sky"
 
     def _show_sky(self) -> None:
-        self._plot.sky_line.visible = self._plot.sky_axis.visible = self.head.sky
+        self._plot.show_sky(self.head.sky)
 
     # Tools
 

@@ -16,6 +16,7 @@ from ..quality import Quality
 UNITS = ("electrons", "electrons / s", "electrons / s / Å")
 _SPIKE = 2.5  # times its higher neighbour: a pixel that stands out more is no line
 _UNSURE = 5.0  # times the median error: such a pixel of low signal to noise rules no axis
+_MOVED = 3.0  # pixels; what the sky moved by more is pointed out
 _LAMPS = ("arc", "focus", "flat")  # kinds of frames whose signal to noise tells nothing
 
 
@@ -235,6 +236,9 @@ def facts_of(data: SpectrumData, header: object) -> str:
     residual = header.get("GSP_WRMS")
     if isinstance(residual, int | float) and residual > 0 and not data.provisional:
         parts.append(f"solution rms {residual:.3f} Å")
+    moved, is_far = _moved_by_sky(data, header)
+    if moved and not is_far:
+        parts.append(moved)
     n_masked = int(data.masked.sum())
     if n_masked:
         parts.append(f"{n_masked} masked")
@@ -242,3 +246,20 @@ def facts_of(data: SpectrumData, header: object) -> str:
     if n_mended:
         parts.append(f"{n_mended} mended")
     return " · ".join(parts)
+
+
+def caution_of(data: SpectrumData, header: object) -> str:
+    """What one must know before one believes the wavelengths: the sky moved them far; else ''."""
+    moved, is_far = _moved_by_sky(data, header)
+    return moved if is_far else ""
+
+
+def _moved_by_sky(data: SpectrumData, header: object) -> tuple[str, bool]:
+    """How the sky moved the wavelengths, and whether by more than a few pixels."""
+    shift = header.get("GSP_WZPT")
+    if not header.get("GSP_WZAP") or not isinstance(shift, int | float):
+        return "", False
+    error = header.get("GSP_WZER")
+    known = f" ± {error:.2f}" if isinstance(error, int | float) else ""
+    width = abs(np.median(np.diff(data.wavelength))) if data.wavelength.size > 1 else np.inf
+    return f"moved {shift:+.2f}{known} Å by the sky", bool(abs(shift) > _MOVED * width)

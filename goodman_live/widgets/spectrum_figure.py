@@ -23,6 +23,7 @@ from .theme import PALETTES, style_figure
 
 PROVISIONAL_NOTE = "provisional wavelength scale"
 EMPTY = {"xs": [], "ys": [], "colour": []}
+BESIDE_SKY = 96  # [px] from the right that an axis of the sky leaves free
 SHOWN = ("x", "y", "ghost", "flux", "low", "high", "sigma", "sky", "bad")
 
 
@@ -107,6 +108,11 @@ class SpectrumPlot:
         fig.add_layout(self.note)
         self.mark = Span(location=0, dimension="height", line_dash="dashed", visible=False)
         fig.add_layout(self.mark)
+
+    def show_sky(self, is_shown: bool) -> None:
+        """Draw the sky, with an axis on the right; the text at the cursor makes room for it."""
+        self.sky_line.visible = self.sky_axis.visible = is_shown
+        self.readout.stylesheets = [readout_css(top=8, right=BESIDE_SKY if is_shown else 40)]
 
     def colour(self, theme: str) -> None:
         """Give it the colours of a theme."""

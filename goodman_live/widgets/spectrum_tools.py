@@ -56,6 +56,7 @@ class SpectrumHead(Component):
     file_name = param.String(doc="name of the product, empty when none is shown")
     file_id = param.Integer(default=0, doc="its number in the archive")
     facts = param.String(doc="signal to noise, wavelength range, residual of the solution")
+    caution = param.String(doc="what to know before one believes the wavelengths")
     provisional = param.Boolean(
         default=False, doc="wavelength scale from the grating equation alone"
     )
@@ -82,6 +83,8 @@ class SpectrumHead(Component):
 .pill { color: var(--gl-warn); background: var(--gl-warn-wash); border: 1px solid currentColor;
   border-radius: 4px; padding: 0 7px;
   font-size: 11.5px; font-weight: 600; white-space: nowrap; }
+.caution { color: var(--gl-warn); font-size: 12px; white-space: nowrap; flex: none; }
+.caution:empty { display: none; }
 .facts { font-size: 12px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl-accent); }
 .keys { position: absolute; right: 12px; top: 32px; z-index: 9; background: var(--gl-panel);
@@ -99,7 +102,8 @@ export function render({ model, view }) {"""
   const bar = document.createElement('div'); bar.className = 'bar';
   bar.innerHTML = `<div class="gl-spectrum-name"></div>
     <span class="pill" hidden>provisional wavelengths</span>
-    <span class="facts dim grow"></span><button class="sky">Sky</button>
+    <span class="caution"></span><span class="facts dim grow"></span>
+    <button class="sky">Sky</button>
     <button class="tools">Tools</button>
     <button class="help" aria-label="Keys" title="Keys">?</button>
     <div class="keys" role="note" hidden></div>`;
@@ -118,6 +122,7 @@ export function render({ model, view }) {"""
     name.dataset.file = model.file_name; name.dataset.id = model.file_id;
     name.title = model.file_name;
     find('.pill').hidden = !model.provisional;
+    find('.caution').textContent = find('.caution').title = model.caution;
     find('.facts').textContent = find('.facts').title = model.facts;
     sky.hidden = !model.has_sky; tools.hidden = !model.file_name;
     sky.setAttribute('aria-pressed', model.sky);
@@ -176,8 +181,8 @@ export function render({ model, view }) {"""
     whole.removeEventListener('pointerenter', enter);
     whole.removeEventListener('pointerleave', leave);
   });
-  for (const property of ['file_name', 'file_id', 'facts', 'provisional', 'has_sky',
-    'sky', 'tools']) model.on(property, show);
+  for (const property of ['file_name', 'file_id', 'facts', 'caution', 'provisional',
+    'has_sky', 'sky', 'tools']) model.on(property, show);
   show();
   return bar;
 }
@@ -211,8 +216,9 @@ class SpectrumTools(Component):
     file = param.Dict(default={}, doc="file for the browser to save: name, kind, content (base64)")
 
     _css = """
+:host { position: relative; z-index: 3; }
 .gl-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px;
-  padding: 1px 12px 5px; font-size: 12px; }
+  padding: 1px 12px 5px; font-size: 12px; position: relative; }
 .group { display: inline-flex; align-items: center; gap: 5px; }
 label { color: var(--gl-dim); display: inline-flex; align-items: center; gap: 5px; }
 label select, label input { color: var(--gl-text); }
@@ -223,7 +229,10 @@ input[type=range] { width: 120px; accent-color: var(--gl-accent); padding: 0; }
 button[aria-pressed=true] { background: var(--gl-select); border-color: var(--gl-accent);
   font-weight: 600; }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px; }
-.message { color: var(--gl-warn); }
+/* Over the figure, so that this does not move under the pointer. */
+.message { color: var(--gl-warn); background: var(--gl-warn-wash); position: absolute; top: 100%;
+  left: 72px; max-width: calc(100% - 430px); padding: 2px 9px; border-radius: 4px;
+  border: 1px solid currentColor; backdrop-filter: blur(6px); pointer-events: none; }
 .message:empty { display: none; }
 [hidden] { display: none !important; }
 """
@@ -365,7 +374,7 @@ export function render({ model, view }) {
     group(make('span', 'Lines'), lists), shift,
     group(toggle('Measure a line', 'measuring',
       'Drag over a line and some continuum on both sides'),
-      typing, message), another, others, save);
+      typing), another, others, save, message);
   for (const span of row.querySelectorAll('.group > span:first-child:not([class])'))
     span.style.color = 'var(--gl-dim)';
   return row;

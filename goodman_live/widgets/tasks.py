@@ -29,6 +29,14 @@ class Tasks:
         task.add_done_callback(self._under_way.discard)
         return task
 
+    def report(self, error: Exception) -> None:
+        """Tell the person of an error with which the work goes on."""
+
+        async def fail() -> None:
+            raise error
+
+        self.begin(fail)
+
     async def settled(self) -> None:
         """Wait until nothing is under way."""
         while self._under_way:

@@ -30,7 +30,7 @@ from ..errors import GoodmanError, NoWavelengthSolution, Refused
 from ..io import read_spectrum
 from ..metadata import ARC_LAMPS
 from . import wavelength_words as words
-from .saving import Keeper, follow, keeper_of
+from .saving import Keeper, follow, keeper_of, progress_of
 from .tasks import Tasks
 from .wavelength_figures import LOWER_HEIGHT, STATES, ArcFigures
 from .wavelength_panel import LinePanel
@@ -83,6 +83,7 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self._save = save
         self._keeper: Keeper | None = None
         self._row: FileRow | None = None
+        self.saving: Job | None = None
         lights = [light] if isinstance(light, ArcLight) else list(light)
         info = lights[0].info
         self.column = np.asarray(lights[0].light["column"].value, dtype=float)
@@ -232,7 +233,7 @@ class WavelengthExplorer(pn.viewable.Viewer):
             self._is_saved(self._keeper.told(job), self.solution)
             return
         self._tell("It is being made…", trouble=False)
-        self.head.saving = True
+        self.saving, self.head.saving = job, True
         self.tasks.begin(self._wait_for, job, self.solution)
 
     def _is_saved(self, told: str, solution: WavelengthSolution) -> None:
@@ -244,13 +245,13 @@ class WavelengthExplorer(pn.viewable.Viewer):
         """Tell how a job goes, and what came of it."""
         try:
             done = await follow(
-                self._keeper, job, lambda now: self._tell(now.progress, trouble=False)
+                self._keeper, job, lambda now: self._tell(progress_of(now), trouble=False)
             )
             self._is_saved(self._keeper.told(done), solution)
         except GoodmanError as error:
             self._tell(str(error), trouble=True)
         finally:
-            self.head.saving = False
+            self.saving, self.head.saving = None, False
 
     def _decide(self, decision: Callable[[int], LineChoices]) -> None:
         if self.selected is None:

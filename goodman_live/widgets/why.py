@@ -6,7 +6,7 @@ also choose another arc than the rules do, and have the wavelengths made with th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import param
@@ -16,16 +16,37 @@ from .asking import ASKING_CSS, ASKING_JS, Asking
 SHOWN_REFUSED = 30  # of each kind, of those that may not serve
 
 
-def calibration_line(choices: Sequence[Any], made_of: Sequence[str] = ()) -> list[list[str]]:
+def calibration_line(
+    choices: Sequence[Any],
+    made_of: Sequence[str] = (),
+    n_in_masters: Mapping[str, tuple[int, int]] | None = None,
+) -> list[list[str]]:
     """How a frame stands for each kind: [kind, 'done', 'provisional' or 'failed', in words].
 
     Of arcs those in `made_of` count, if there are any: somebody may have chosen others than the
-    rules do.
+    rules do. Of masters counts what they were when the file was made, as `Why.n_in_masters` says;
+    where nothing was made yet, what the rules choose.
     """
-    return [[choice.kind, *_standing(choice, made_of)] for choice in choices]
+    n_in_masters = n_in_masters or {}
+    return [
+        [choice.kind, *_standing(choice, made_of, n_in_masters.get(choice.kind))]
+        for choice in choices
+    ]
 
 
-def _standing(choice: Any, made_of: Sequence[str]) -> tuple[str, str]:
+def master_line(n_in_masters: Mapping[str, tuple[int, int]]) -> list[list[str]]:
+    """The same for a master itself: of how many frames it is."""
+    return [[kind, "done", f"master of {now}"] for kind, (_, now) in n_in_masters.items()]
+
+
+def _standing(
+    choice: Any, made_of: Sequence[str], n_in_master: tuple[int, int] | None
+) -> tuple[str, str]:
+    if n_in_master is not None:
+        was, now = n_in_master
+        if was == now:
+            return "done", f"master of {was}"
+        return "provisional", f"master of {was}, which is now of {now}"
     chosen = [each for each in choice.judged if each.chosen]
     names = [name for each in chosen for name in each.file_names]
     if choice.kind == "arc":
@@ -33,7 +54,8 @@ def _standing(choice: Any, made_of: Sequence[str]) -> tuple[str, str]:
         names = [name for name in looked_at if name in made_of] or names
     if names and choice.kind == "arc":
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return "done", f"{names[0]}{others}"
+        why = next((each.reason for each in chosen if names[0] in each.file_names), "")
+        return "done", f"{names[0]}{others}" + (f", {why}" if why else "")
     if chosen:
         return "done", f"master of {len(names)}"
     serves = [each for each in choice.judged if each.serves]

@@ -4,6 +4,7 @@ each page opened, each action done once, in both themes, as people in different 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,15 @@ def test_a_search_is_filtered_reset_and_linked(visit, world):
     assert "data_type" not in page.url
     page.get_by_placeholder("Part of a file or object name").fill("master")
     expect(rows).to_have_count(1, timeout=PATIENCE)
+    first = page.get_by_label("From night")
+    first.fill("19990101")
+    first.press("Tab")
+    expect(first).to_have_value("1999-01-01")
+    expect(page).to_have_url(re.compile("first=1999-01-01"), timeout=PATIENCE)
+    first.fill("1999-02-31")
+    first.press("Tab")
+    expect(first).to_have_attribute("aria-invalid", "")
+    assert "first=1999-01-01" in page.url
 
 
 WIDTHS = """() => {

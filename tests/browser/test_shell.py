@@ -169,12 +169,12 @@ def test_a_server_that_died_and_came_back_brings_the_page_back(mortal, open_page
     open_page.goto(f"{mortal.url}live?x=1")
     expect(open_page.locator(".row")).to_have_count(1, timeout=PATIENCE)
     mortal.kill()
-    link = open_page.locator(".link")
+    link = open_page.locator("span.link")
     expect(link).to_contain_text("connection lost, trying again", timeout=PATIENCE)
     add_raw(mortal.archive, 2)
     mortal.start(mortal.port)
     expect(open_page.locator(".row")).to_have_count(2, timeout=PATIENCE)
-    expect(open_page.locator(".link")).to_have_text("live")
+    expect(open_page.locator("span.link")).to_have_text("live")
     assert open_page.url.endswith("/live?x=1")
 
 
@@ -184,11 +184,40 @@ def test_an_api_that_died_is_said_and_comes_back_with_what_was_missed(filled, op
     open_page.evaluate("window.neverReloaded = true")
     before = set(filled.children("local_api"))
     os.kill(next(iter(before)), signal.SIGSTOP)  # it hangs, and holds its connections
-    expect(open_page.locator(".link")).to_have_text("archive away, trying again", timeout=PATIENCE)
+    expect(open_page.locator("span.link")).to_have_text(
+        "archive away, trying again", timeout=PATIENCE
+    )
     os.kill(next(iter(before)), signal.SIGKILL)
-    expect(open_page.locator(".link")).to_have_text("live", timeout=PATIENCE)
+    expect(open_page.locator("span.link")).to_have_text("live", timeout=PATIENCE)
     assert before.isdisjoint(filled.children("local_api"))
     assert open_page.evaluate("window.neverReloaded")
+
+
+def test_what_is_written_while_the_api_is_away_is_kept_and_no_wrong_frame_stands_there(
+    filled, open_page
+):
+    open_page.goto(f"{filled.url}live")
+    rows, head = open_page.locator(".row"), open_page.locator(".head")
+    rows.nth(1).click(timeout=PATIENCE)
+    name = rows.nth(1).locator(".file").inner_text()
+    expect(head).to_contain_text(name, timeout=PATIENCE)
+    open_page.get_by_role("tab", name="Comments").click()
+    box = open_page.get_by_label("Add new comment")
+    box.fill("Thin clouds")
+    os.kill(next(iter(filled.children("local_api"))), signal.SIGKILL)
+    open_page.get_by_role("button", name="Add comment").click()
+    said = open_page.locator(".message.away")
+    expect(said).to_contain_text("nothing can be saved", timeout=PATIENCE)
+    expect(box).to_have_value("Thin clouds")
+    rows.nth(0).click()
+    expect(head).not_to_contain_text(name, timeout=PATIENCE)
+    expect(head).to_contain_text(rows.nth(0).locator(".file").inner_text(), timeout=PATIENCE)
+    expect(said).to_have_count(0, timeout=PATIENCE)
+    rows.nth(1).click()
+    expect(box).to_have_value("Thin clouds", timeout=PATIENCE)
+    open_page.get_by_role("button", name="Add comment").click()
+    expect(open_page.locator(".comment p")).to_have_text("Thin clouds", timeout=PATIENCE)
+    expect(box).to_have_value("")
 
 
 def test_a_broken_line_is_taken_up_again_and_nothing_is_missed(mortal, page):

@@ -126,7 +126,7 @@ class RunningHub:
             ) as people,
         ):
             rights = {"stella": {"is_staff": True}}
-            for name in ("pia", "mallory", "stella", "vera", "nora"):
+            for name in ("pia", "mallory", "stella", "vera", "nora", "olga"):
                 user = people.add_user(f"{name}@host.org", **rights.get(name, {}))
                 people.set_password(user.id, PASSWORD)
                 self.users[name] = HubUser(self, name, people.add_token(user.id, "test")[1])

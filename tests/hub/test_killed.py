@@ -22,7 +22,7 @@ def page(hub, browser):
     page = new_page(browser, [])
     sign_in(page, hub, "pia")
     page.goto(f"{hub.address}/{DASHBOARD}")
-    expect(page.locator(".link")).to_have_text("live", timeout=PATIENCE)
+    expect(page.locator("span.link")).to_have_text("live", timeout=PATIENCE)
     return page
 
 
@@ -49,7 +49,7 @@ def test_what_is_killed_comes_back_with_the_pages_and_the_rest_goes_on(hub, nigh
     number = 900 + len(list(hub.incoming.glob("*_after.fits")))
     frame = hub.take_frame(night, number)
     expect(page.locator(".row").get_by_text(frame)).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".link")).to_have_text("live", timeout=PATIENCE)
+    expect(page.locator("span.link")).to_have_text("live", timeout=PATIENCE)
 
 
 def test_a_password_that_changes_while_the_hub_is_away_ends_the_sessions_of_before(hub):

@@ -100,21 +100,21 @@ def test_a_server_that_is_too_much_by_itself_has_no_victim(tree):
     ids=["memory", "processes"],
 )
 def test_a_notebook_that_takes_too_much_is_ended_its_owner_told_and_no_other(hub, code, said):
-    mallory, nora = hub.users["mallory"], hub.users["nora"]
-    for user in (mallory, nora):
+    mallory, olga = hub.users["mallory"], hub.users["olga"]
+    for user in (mallory, olga):
         user.start_notebooks()
-    started = [started_of(user) for user in (mallory, nora)]
+    started = [started_of(user) for user in (mallory, olga)]
     programs = hub.children()
     told_before = len(ended_of(mallory))
-    with nora.running("import time; time.sleep(1); print('still here')") as of_nora:
+    with olga.running("import time; time.sleep(1); print('still here')") as of_olga:
         with mallory.running(code, "greedy.ipynb"):
             told = wait_for(lambda: ended_of(mallory)[told_before:], "a note", 30)
-        assert "".join(printed_on(of_nora)) == "still here\n"
+        assert "".join(printed_on(of_olga)) == "still here\n"
     assert said in told[0]["text"]
     assert told[0]["notebooks"][0].endswith(".ipynb")
-    assert [started_of(user) for user in (mallory, nora)] == started
+    assert [started_of(user) for user in (mallory, olga)] == started
     assert hub.children() == programs
-    assert ended_of(nora) == []
+    assert ended_of(olga) == []
     assert mallory.run("print(1 + 1)") == "2\n"
 
 

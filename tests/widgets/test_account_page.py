@@ -108,3 +108,15 @@ def test_preferences_are_kept_and_take_effect_at_once(pages):
     assert page.visit.preferences.colour_map == "inferno"
     assert worn == ["light"]
     assert pages.visit("member", "account").looks.values == wanted
+
+
+def test_who_works_alone_is_asked_for_no_password_and_no_address(pages):
+    owner = pages.people.owner()
+    pages.world.users[owner.username] = owner
+    page = pages.visit(owner.username, "account")
+    assert not page.password.visible
+    assert "email" not in [field["name"] for field in page.details.fields]
+    assert pages.visit("member", "account").password.visible
+    management = pages.visit(owner.username, "management", {"part": "users"})
+    row = next(row for row in management.users.table.rows if row["id"] == owner.id)
+    assert (row["deeds"], row["cells"]["email"]) == ([], "")

@@ -18,13 +18,18 @@ from access_world import CHEAP
 from api.conftest import running
 
 from goodman_live import io
+from goodman_live.answers import Job
 from goodman_live.api import make_app
 from goodman_live.catalog import CALIBRATED, REDUCED
 from goodman_live.client import connect
 from goodman_live.mail import FolderMailer
 from goodman_live.people import Hasher, People
+from goodman_live.widgets.advanced import Advanced
 from goodman_live.widgets.extraction import ExtractionExplorer
 from goodman_live.widgets.image import ImageView
+from goodman_live.widgets.orders import Orders
+from goodman_live.widgets.saving import progress_of
+from goodman_live.widgets.tasks import Tasks
 from goodman_live.widgets.wavelength import WavelengthExplorer
 
 from .extractable import ROW, fill_archive, reduce_one
@@ -169,3 +174,36 @@ def test_named_lines_are_saved_there(archive, kind):
     np.testing.assert_allclose(again.solution.columns, explorer.solution.columns, atol=1e-6)
     assert again.head.order == again.head.file_order == header["GSP_WORD"]
     assert "by hand" in again.head.message and not again.head.unsaved
+
+
+def test_who_leaves_while_a_version_is_made_is_told_of_it_at_the_frame(archive):
+    row = science(archive)
+    shown = []
+
+    async def live():
+        tasks = Tasks()
+        orders = Orders(
+            archive, tasks, lambda frame: frame.id == row.id, lambda frame, job: shown.append(job),
+            lambda: None,
+        )  # fmt: skip
+        advanced = Advanced(archive, tasks, lambda is_open: None)
+        advanced.left_saving = orders.take_up
+        advanced.open({"Extraction": row})
+        await tasks.settled()
+        explorer = advanced.explorer
+        deed(explorer.deeds, save=True)
+        assert explorer.saving is not None
+        advanced.leave()
+        await tasks.settled()
+        await explorer.tasks.settled()
+        return orders.notices.rows
+
+    (notice,) = asyncio.run(live())
+    assert (notice["kind"], notice["text"]) == ("good", f"{row.file_name} was extracted")
+    assert [(job.state, bool(job.file_ids)) for job in shown] == [("done", True)]
+
+
+def test_a_version_that_is_being_made_says_so_in_a_sentence():
+    assert progress_of(Job(1, "queued")) == "It waits for a worker…"
+    assert progress_of(Job(1, "running", "begun")) == "It is being made: begun…"
+    assert progress_of(Job(1, "running")) == "It is being made…"

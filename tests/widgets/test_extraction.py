@@ -381,7 +381,7 @@ def test_what_takes_a_while_says_how_it_goes_and_can_be_stopped(kept, end, said)
 
     explorer = asyncio.run(live())
     assert keeper.cancelled
-    assert heard[0] == "It is being made…" and "extracting" in heard
+    assert heard[0] == "It is being made…" and "It is being made: extracting…" in heard
     assert explorer.deeds.message == said
     assert explorer.deeds.is_bad == (end == "failed")
     assert not explorer.deeds.is_saving

@@ -20,6 +20,17 @@ def test_while_following_the_newest_is_selected():
     assert (following.selected, following.unseen) == (5, ())
 
 
+def test_spectra_that_end_in_another_order_lead_to_the_latest_exposure():
+    following = Following()
+    for number, taken in ((1, "01:00"), (5, "05:00"), (4, "04:00"), (3, "03:00")):
+        following.arrived(number, spectrum_taken=taken)
+    assert following.selected == 5
+    following.arrived(6)  # a new frame, whose spectrum is to come
+    assert following.selected == 6
+    following.arrived(4, spectrum_taken="04:30")
+    assert following.selected == 6
+
+
 def test_a_new_frame_does_not_take_the_chosen_one_away():
     following = Following(selected=4)
     following.choose(2)

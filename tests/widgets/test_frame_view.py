@@ -14,11 +14,12 @@ from pages_world import do, served
 from goodman_live.api import make_app
 from goodman_live.catalog import CALIBRATED, RAW, Archive
 from goodman_live.client import RemoteArchive
+from goodman_live.errors import Away
 from goodman_live.io import read_raw
 from goodman_live.mail import FolderMailer
 from goodman_live.people import Hasher, People
 from goodman_live.people.words import Preferences
-from goodman_live.widgets import platform
+from goodman_live.widgets import frame_view, platform
 from goodman_live.widgets.frame_view import FrameView
 from goodman_live.widgets.other_settings import OtherSettings
 from goodman_live.widgets.visit import visit_of
@@ -333,6 +334,96 @@ def test_of_what_cannot_be_read_nothing_is_offered_and_without_a_frame_no_axes_a
     site.people.change_user(site.users["bob"].id, is_staff=True)
     view = look(site, row.id, who="bob")
     assert (view.head.frame["message"], actions(view)) == ("It is torn.", [])
+    assert "cannot be read" in view.image_note.text
     view.clear()
     assert not view._upper.visible
     assert not view._over.visible
+
+
+def test_of_what_cannot_be_read_no_image_is_shown_and_least_that_of_another_frame(site):
+    raw, torn = site.add_frame(), site.archive.root / "torn2.fits"
+    row = site.archive.add_unreadable(torn, "It is torn.")
+    site.people.change_user(site.users["bob"].id, is_staff=True)
+    seen = []
+
+    def note(view):
+        seen.append((view.image.__panel__().visible, view.image_note.text))
+
+    steps = (note, lambda view: view.open(row.id), note, lambda view: view.open(raw.id), note)
+    view = look(site, raw.id, *steps, lambda view: view.clear("Nothing."), note, who="bob")
+    pictured = [is_pictured for is_pictured, _ in seen]
+    assert pictured == [True, False, True, False]
+    assert "cannot be read" in seen[1][1]
+    assert (view.head.empty, view.image_note.text) == ("Nothing.", "")
+
+
+@contextlib.contextmanager
+def mortal(site):
+    """A server of a site that can be killed and brought back, and the archive as ada sees it."""
+    key = site.people.add_token(site.users["ada"].id, "test")[1]
+    app, running = make_app(site.archive, site.people), contextlib.ExitStack()
+    port = int(running.enter_context(served(app)).split(":")[2].split("/")[0])
+    with RemoteArchive(f"http://127.0.0.1:{port}/api", key) as archive, running:
+        yield archive, running.close, lambda: running.enter_context(served(app, port))
+
+
+def test_while_the_archive_is_away_no_other_frame_stands_for_the_one_wanted(
+    site, told, monkeypatch
+):
+    monkeypatch.setattr(frame_view, "AGAIN_SECONDS", 0.1)
+    (first, _), (second, spectrum) = site.add_reduced(), site.add_reduced()
+
+    async def looking(archive, kill, bring_back):
+        view = FrameView(archive)
+        view.panels.bar.tab = "Comments"
+        view.open(first.id)
+        await view.tasks.settled()
+        assert "delete" in actions(view)
+        assert view.panels.layout.visible
+        kill()
+        view.open(first.id)
+        async with asyncio.timeout(20):
+            while actions(view):
+                await asyncio.sleep(0.02)
+        assert view.head.frame["id"] == first.id  # still what is wanted
+        view.open(second.id)
+        async with asyncio.timeout(20):
+            while view.products is not None:
+                await asyncio.sleep(0.02)
+        assert (view.head.frame, view.shown, actions(view)) == ({}, None, [])
+        assert "away" in view.head.empty
+        parts = (view._upper, view.image.__panel__(), view.panels.layout)
+        assert [part.visible for part in parts] == [False] * 3
+        bring_back()
+        await asyncio.wait_for(view.tasks.settled(), 30)
+        assert view.head.frame["id"] == second.id
+        assert view.spectrum.head.file_name == spectrum.file_name
+        assert "delete" in actions(view)
+        assert view.panels.layout.visible
+
+    with mortal(site) as parts:
+        asyncio.run(looking(*parts))
+    assert told and all(isinstance(error, Away) for error in told)
+
+
+def test_a_comment_is_over_for_its_box_only_when_the_archive_has_it(site, told):
+    raw = site.add_frame()
+
+    async def looking(archive, kill, bring_back):
+        view = FrameView(archive)
+        view.open(raw.id)
+        await view.tasks.settled()
+        comments = view.panels.comments
+        kill()
+        do(comments, add="Clouds.")
+        await view.tasks.settled()
+        assert comments.ended == [[1, False]]
+        assert [type(error) for error in told] == [Away]
+        bring_back()
+        do(comments, add="Clouds.")
+        await view.tasks.settled()
+        assert comments.ended == [[1, False], [2, True]]
+        assert [row["text"] for row in comments.rows] == ["Clouds."]
+
+    with mortal(site) as parts:
+        asyncio.run(looking(*parts))

@@ -10,9 +10,9 @@ pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 from pages_world import do
 
 from goodman_live.access import Viewer
-from goodman_live.catalog import CALIBRATED, Archive
+from goodman_live.catalog import CALIBRATED, MASTER, Archive
 from goodman_live.io import read_info
-from goodman_live.widgets import platform
+from goodman_live.widgets import frame_view, live, platform
 from goodman_live.widgets.frame_head import head_of
 from goodman_live.widgets.live import LivePage
 from goodman_live.widgets.visit import Visit
@@ -28,6 +28,14 @@ def archive(tmp_path):
 
 
 @pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """What can wait for more events waits less here."""
+    monkeypatch.setattr(live, "SURE_SECONDS", 0.1)
+    monkeypatch.setattr(frame_view, "MORE_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(frame_view, "CALIBRATIONS_DELAY_SECONDS", 0.1)
+
+
+@pytest.fixture(autouse=True)
 def wrong(monkeypatch):
     """What went wrong in callbacks: nothing."""
     wrong = []
@@ -36,10 +44,16 @@ def wrong(monkeypatch):
     assert wrong == []
 
 
-def after(archive, *deeds, **query):
+def bringing_rows(archive, event):
+    """An event as the API tells it."""
+    rows = archive.some([number for number in (event.file_id, event.original_id) if number])
+    return replace(event, file=rows.get(event.file_id), frame=rows.get(event.original_id))
+
+
+def after(archive, *deeds, with_rows=False, **query):
     """The page after it has taken the events that ``deeds`` cause, one after the other."""
 
-    async def live():
+    async def alive():
         visit = Visit(archive, Viewer(1, "ada", is_superuser=True), None, query=dict(query))
         page = LivePage(visit, lambda said: None)
         page.start()
@@ -51,12 +65,12 @@ def after(archive, *deeds, **query):
             await page.tasks.settled()
             for event in archive.events_since(seen):
                 seen = event.id
-                page.take(event)
+                page.take(bringing_rows(archive, event) if with_rows else event)
                 await page.tasks.settled()
         page.stop()
         return page
 
-    return asyncio.run(live())
+    return asyncio.run(alive())
 
 
 def test_an_empty_archive_shows_an_empty_page(archive):
@@ -86,6 +100,37 @@ def test_following_goes_back_to_the_frame_whose_first_spectrum_came(archive):
         archive, lambda page: add_raw(archive, 2), lambda page: add_spectrum(archive, first)
     )
     assert page.frames.selected == first.id
+
+
+def test_a_late_spectrum_takes_nobody_from_that_of_a_later_exposure(archive):
+    """Neither from one that came meanwhile nor from one that was there when the page opened."""
+    early, late = add_raw(archive, 1), add_raw(archive, 2)
+    add_spectrum(archive, late)
+    page = after(archive, lambda page: add_spectrum(archive, early))
+    assert page.frames.selected == late.id
+
+
+def test_numbers_of_the_lists_are_those_of_the_archive_whatever_happens(archive):
+    """With events that bring their rows, as the API tells them, and the list of frames shown."""
+    bias = add_raw(archive, 3, obstype="BIAS", name="zero")
+    path = archive.folder(bias.night, "CALIBRATIONS") / "master_bias.fits"
+    info = read_info(archive.path(bias))
+
+    def master(page):
+        archive.add_product(path, MASTER, info, original_id=None)
+
+    broken = archive.root / bias.night / "RAW" / "broken.fits"
+    broken.write_bytes(b"no FITS")
+
+    def unreadable(page):
+        archive.add_unreadable(broken, "no FITS")
+
+    def dismissed(page):
+        archive.dismiss(archive.find(broken).id)
+
+    deeds = (master, master, unreadable, lambda page: add_raw(archive, 5), dismissed)
+    page = after(archive, *deeds, with_rows=True)
+    assert page.frames.counts == {"observed": 1, "calibrations": 1, "masters": 1, "problems": 0}
 
 
 def test_a_spectrum_that_is_made_again_takes_nobody_back(archive):

@@ -6,12 +6,12 @@ pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 
 from pages_world import do
 
-from goodman_live.answers import FrameQuantities, NightReport
+from goodman_live.answers import FrameQuantities, NightCount, NightReport
 from goodman_live.latency import Latency
 from goodman_live.queue_state import QueueState, Running, Waiting
 from goodman_live.reasons import needs_of_night
 from goodman_live.simulate import SetUp, write_night
-from goodman_live.widgets.night import Night, matrix_of, queue_of, told_operator
+from goodman_live.widgets.night import Night, holds, matrix_of, queue_of, told_operator
 from goodman_live.widgets.night_plots import columns_of
 
 
@@ -68,6 +68,22 @@ def test_times_of_strips_are_universal_time():
     assert columns_of([measured(1, seeing=1.0)], "seeing")["time"] == [1773536400000.0]
 
 
+def test_times_stand_where_one_looks_first_and_at_the_end(needs):
+    widget = Night()
+    frames = [measured(1, seeing=0.9, airmass=1.1, arc_fwhm=4.0), measured(2, seeing=1.1)]
+    widget.show(report(needs[0], (), frames))
+    axes = [fig.xaxis[0].visible for fig in widget.plots.figures.values()]
+    assert axes == [True, False, True]
+    first, *_, last = widget.plots.figures.values()
+    assert first.above and last.below
+    assert not first.below
+
+
+def test_a_night_says_all_that_it_holds():
+    said = "9 frames, 42 biases and flats, 24 products"
+    assert holds(NightCount("20180204", 9, 42, 24)) == said
+
+
 def test_a_point_that_is_clicked_opens_its_frame(needs):
     opened = []
     widget = Night(on_open=opened.append)
@@ -96,6 +112,9 @@ def test_the_queue_and_the_latency_are_told(needs):
         running=(Running("0011.fits", "reduce", "2026-03-15T03:00:00"),),
     )
     assert queue_of(queue)["waiting"] == "3 steps to do: 2 now, 1 later"
+    assert queue_of(queue)["says"] == "The engine is at work."
+    assert queue_of(QueueState("running", waiting={"now": 0}))["says"] == "Nothing waits."
+    assert queue_of(QueueState("stopped"))["says"] == "The engine was stopped."
     widget = Night()
     latency = (Latency("spectrum", "extract", 3, 1.0, 2.0), Latency("spectrum", "total", 3, 4, 5))
     widget.show(report(needs[0], latency=latency, queue=queue))

@@ -1,5 +1,6 @@
 """Which file of a frame is meant, and what may be done with it."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,13 @@ pytest.importorskip("panel", reason="the widgets need the extra 'dashboards'")
 
 from goodman_live.access import Viewer
 from goodman_live.answers import Choice, Judged
-from goodman_live.catalog import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, Archive
+from goodman_live.catalog import CALIBRATED, EXTRACTED, MASTER, RAW, REDUCED, Archive, Run
 from goodman_live.widgets.actions import Scene, actions_of, wanted_of
+from goodman_live.widgets.frame_head import head_of
 from goodman_live.widgets.products import Products, place_of, version_name
+from goodman_live.widgets.run_history import rows_of
 from goodman_live.widgets.visit import Visit
-from goodman_live.widgets.why import calibration_line, kinds_of
+from goodman_live.widgets.why import calibration_line, kinds_of, master_line
 
 from .making import add_raw
 
@@ -193,8 +196,43 @@ def test_the_calibrations_of_a_frame_are_said_in_one_line():
     assert calibration_line([arcs], ["b"]) == [["arc", "done", "b"]]  # somebody chose it
 
 
+def test_a_master_counts_as_it_was_when_the_file_was_made():
+    biases = Choice("bias", (judged("1", "2", "3", chosen=True),), "")
+    grown = calibration_line([biases], (), {"bias": (2, 3)})
+    assert grown == [["bias", "provisional", "master of 2, which is now of 3"]]
+    # A frame that is no good is in no master, however many there are.
+    assert calibration_line([biases], (), {"bias": (2, 2)}) == [["bias", "done", "master of 2"]]
+    assert master_line({"bias": (3, 3)}) == [["bias", "done", "master of 3"]]
+
+
+def test_of_an_arc_it_is_said_how_far_away_and_through_which_slit():
+    why = "same night, another slit, 9.1 h before"
+    arcs = Choice("arc", (judged("a", chosen=True, reason=why), judged("b", reason="worse")), "")
+    assert calibration_line([arcs], ["a"]) == [["arc", "done", f"a, {why}"]]
+    assert calibration_line([arcs], ["b"]) == [["arc", "done", "b"]]
+
+
 def test_of_many_that_may_not_serve_the_nearest_are_listed():
     refused = [judged(str(n), serves=False) for n in range(100)]
     kind = kinds_of([Choice("arc", (judged("best", chosen=True), *refused), "")])[0]
     assert [each["name"] for each in kind["judged"]][:2] == ["best", "0"]
     assert (len(kind["judged"]), kind["n_hidden"]) == (31, 70)
+
+
+def test_what_somebody_asked_for_tells_how_long_it_waited():
+    asked = json.dumps({"by": "ana"})
+    about = {"task": "spectrum", "settings": {}, "versions": {}, "attempt": 1, "state": "done"}
+    about |= {"message": "", "started": "2024-03-09T02:00:00Z", "ended": "2024-03-09T02:00:10Z"}
+    run = Run(1, 7, plan=asked, times={"extract": 1.5, "write": 0.5}, **about)
+    mine, engines = rows_of([run, replace(run, plan="{}")])
+    assert [time[:2] for time in mine["times"]] == [["wait", 8.0], ["extract", 1.5], ["write", 0.5]]
+    assert (mine["took"], engines["times"][0][0]) == ("10 s", "extract")
+
+
+def test_a_master_bias_has_no_optics_a_master_flat_has(raw):
+    optics = {"grating", "slit"}
+    bias, flat = (
+        {name for name, _ in head_of(replace(raw, data_type=MASTER, kind=kind))["facts"]}
+        for kind in ("bias", "flat")
+    )
+    assert not bias & optics and flat >= optics

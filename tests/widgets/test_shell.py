@@ -17,9 +17,10 @@ from bokeh.models import Slider
 
 from goodman_live.access import Viewer
 from goodman_live.catalog import Archive
-from goodman_live.errors import GoodmanError
+from goodman_live.errors import Away, GoodmanError
 from goodman_live.people.words import Preferences
 from goodman_live.widgets import platform
+from goodman_live.widgets import shell as shell_module
 from goodman_live.widgets.component import Component
 from goodman_live.widgets.page import Page
 from goodman_live.widgets.pages import PAGES, Entry, show
@@ -181,6 +182,30 @@ def test_messages_are_told_as_errors_or_as_notices(archive):
         assert shell.bar.message["kind"] == "notice"
         platform.guarded(lambda: 1 / 0)()
         assert shell.bar.message["text"] == "ZeroDivisionError: division by zero"
+
+    asyncio.run(visiting())
+
+
+def test_an_archive_that_was_away_for_a_moment_is_asked_again_for_what_it_could_not_tell(
+    archive, diaries, monkeypatch
+):
+    for name in ("_LOOK_SECONDS", "_AGAIN_SECONDS"):
+        monkeypatch.setattr(shell_module, name, 0.1)
+
+    async def visiting():
+        shell = Shell(visit_of(archive, {}, page="diary", query={"file": "1"}))
+        shell.start()
+        diary, said = shell.page, "The archive at http://127.0.0.1:9/api must answer."
+        diary.notes.clear()
+        shell.tell(Away(said))  # no look has seen it
+        assert shell.bar.away == said
+        assert shell.bar.message["kind"] == "away"
+        assert shell.bar.message["text"] == platform.AWAY
+        async with asyncio.timeout(20):
+            while shell.bar.away:
+                await asyncio.sleep(0.02)
+        assert diary.notes == [{"file": "1"}]
+        shell.stop()
 
     asyncio.run(visiting())
 

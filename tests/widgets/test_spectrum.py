@@ -121,6 +121,21 @@ def test_the_facts_name_range_noise_residual_and_masked_pixels(table):
     assert facts == "3600–5196 Å · S/N 20.0 per pixel · solution rms 0.123 Å · 1 masked"
 
 
+def test_wavelengths_that_the_sky_moved_are_told_of_and_pointed_out_if_by_far(table):
+    moved = {"GSP_WZAP": True, "GSP_WZPT": 14.47, "GSP_WZER": 0.061}
+    table.meta["header"].update(moved)
+    view = SpectrumView()
+    view.show(table, file_name="x.fits")
+    assert view.head.caution == "moved +14.47 ± 0.06 Å by the sky"
+    assert "sky" not in view.head.facts
+    table.meta["header"].update(GSP_WZPT=-1.5)
+    view.show(table, file_name="x.fits")
+    assert (view.head.caution, "moved -1.50 ± 0.06 Å by the sky" in view.head.facts) == ("", True)
+    table.meta["header"].update(GSP_WZPT=14.47, GSP_WZAP=False)
+    view.show(table, file_name="x.fits")
+    assert view.head.caution == "" and "moved" not in view.head.facts
+
+
 def test_a_spectrum_without_a_good_pixel_can_be_shown(table):
     table["mask"] = 1
     view = SpectrumView()
