@@ -409,6 +409,7 @@ class LivePage(Page):
 
 
 def _is_unreadable(event: Event) -> bool:
+    """Whether it is of a file that cannot be read, or may be: not every archive tells the row."""
     return event.file is None or event.file.kind == UNREADABLE
 
 
