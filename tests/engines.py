@@ -79,5 +79,9 @@ def spectra(archive, name):
 
 
 def all_done(archive, n_frames):
+    """Whether so many frames are there and none is to be reduced yet.
+
+    A frame is in the index before the engine knows of it: what the engine has to do is no sign.
+    """
     found = states(archive)
     return len(found) == n_frames and not {"new", "reducing"} & set(found.values())

@@ -15,7 +15,7 @@ from functools import partial
 
 import pytest
 from astropy.io import fits
-from engines import Live, states
+from engines import Live, all_done, states
 
 from benchmarks.soak import (
     SETTINGS,
@@ -284,7 +284,7 @@ def test_a_postgresql_server_that_restarts_costs_nothing(
                 time.sleep(1.5)
             finally:
                 postgresql_server.start()
-            live.wait_for(lambda: len(states(archive)) == 4 and live.engine.n_to_do == 0)
+            live.wait_for(lambda: all_done(archive, 4) and live.engine.n_to_do == 0)
         found = states(archive)
         assert found.pop(science_of(night).name) == "provisional"
         assert set(found.values()) == {"done"}
@@ -315,7 +315,7 @@ def test_a_clock_that_steps_neither_stops_nor_spoils_a_night(
                 step[0] = seconds
                 shutil.copy(path, incoming)
                 time.sleep(0.05)
-            live.wait_for(lambda: len(states(archive)) == 12 and live.engine.n_to_do == 0)
+            live.wait_for(lambda: all_done(archive, 12) and live.engine.n_to_do == 0)
         assert set(states(archive).values()) == {"done"}
         times = [run.times for run in archive.runs() if run.times]
         assert times and all(0.0 <= s < 90.0 for each in times for s in each.values())

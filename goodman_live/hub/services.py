@@ -9,8 +9,9 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from ..catalog.database import DATABASE_VARIABLE
 from ..mail import MAIL_VARIABLE, SENDER_VARIABLE
 from ..people.people import SITE_VARIABLE
 from . import proxy
+from .readiness import answers, leads_to
 from .site import SITE_FILE_VARIABLE, Site, is_given
 
 RUN_VARIABLE = "GOODMAN_LIVE_HUB_RUN"
@@ -96,7 +98,7 @@ class Program:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    ready: str = ""  # an address that answers once it works
+    ready: Callable[[], bool] | None = None  # whether it does its work; None if nobody waits
     listens: bool = False  # whether it alone keeps the right to ports below 1024
 
 
@@ -193,14 +195,16 @@ def _proxy(site: Site, run: Run) -> Program:
     if is_given(site.tls.key):
         argv += ["--ssl-key", str(site.tls.key), "--ssl-cert", str(site.tls.certificate)]
     environment = _environment(site, CONFIGPROXY_AUTH_TOKEN=run.proxy_token)
-    return Program("proxy", tuple(argv), environment, listens=True)
+    routes = f"http://127.0.0.1:{run.proxy_api_port}/api/routes"
+    ready = partial(leads_to, (API, DASHBOARDS), routes, run.proxy_token)
+    return Program("proxy", tuple(argv), environment, ready, listens=True)
 
 
 def _hub(site: Site, run: Run, site_file: Path | None) -> Program:
     argv = (sys.executable, "-m", "jupyterhub", "-f", str(config_file()))
     path = str(site_file.absolute()) if site_file else ""
     more = {RUN_VARIABLE: run.to_json(), SITE_FILE_VARIABLE: path}
-    ready = f"{hub_api_url(site, run)}/"
+    ready = partial(answers, f"{hub_api_url(site, run)}/")
     return Program("hub", argv, _environment(site, **more, **people_environment(site)), ready)
 
 
@@ -212,7 +216,7 @@ def _api(site: Site, run: Run) -> Program:
         "api",
         argv,
         _environment(site, **more, **people_environment(site)),
-        f"{api_url(site, run)}/",
+        partial(answers, f"{api_url(site, run)}/"),
     )
 
 
@@ -225,7 +229,8 @@ def _dashboards(site: Site, run: Run) -> Program:
         "GOODMAN_DASHBOARD_SANDBOX": "" if site.spawner == "simple" else "1",
         "HOME": str(site.state / "dashboards"),
     }
-    ready = f"http://{site.inner}:{run.dashboards_port}{service_path(site, DASHBOARDS)}"
+    address = f"http://{site.inner}:{run.dashboards_port}{service_path(site, DASHBOARDS)}"
+    ready = partial(answers, address)
     return Program("dashboards", argv, _environment(site, **more), ready)
 
 

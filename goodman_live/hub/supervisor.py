@@ -12,8 +12,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +55,7 @@ class Supervisor:
         self._log, self._tell = log, tell
 
     def run(self, stop: threading.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Run everything until `stop`; `ready` is called once all of it answers.
+        """Run everything until `stop`; `ready` is called once all of it does its work.
 
         Raises
         ------
@@ -71,7 +69,7 @@ class Supervisor:
             while not stop.wait(_LOOK_SECONDS):
                 for each in self._running:
                     self._look_after(each)
-                while waiting and answers(waiting[0]):
+                while waiting and waiting[0]():
                     waiting.pop(0)
                     if not waiting:
                         ready()
@@ -138,24 +136,6 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def answers(address: str) -> bool:
-    """Whether a server answers there, whatever it says."""
-    opener = urllib.request.build_opener(_NoRedirect)
-    try:
-        with opener.open(address, timeout=2):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code < 500
-    except OSError:
-        return False
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
 
 
 def die_with_parent() -> None:
