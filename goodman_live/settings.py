@@ -52,11 +52,8 @@ class Settings(param.Parameterized):
 
     def changed(self) -> dict[str, Any]:
         """Settings that differ from their defaults."""
-        return {
-            name: value
-            for name, value in self.to_dict().items()
-            if value != self.param[name].default
-        }
+        declared = type(self).param
+        return {n: value for n, value in self.to_dict().items() if value != declared[n].default}
 
     def to_json(self) -> str:
         """All settings as JSON text with a format version."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from concurrent.futures import Future
 
 from goodman_live.catalog import CALIBRATED
 from goodman_live.engine import Engine
@@ -15,15 +16,33 @@ SETTINGS = {"min_bias_files": 3, "min_flat_files": 3}
 KINDS = {"bias": "*_bias.fits", "flat": "*_quartz.fits", "arc": "*_comp.fits"}
 
 
-class Live:
-    """An engine that runs in a thread, as the command runs it in the main one."""
+class _Question(Future):
+    """Put into an engine's inbox: whether it has nothing to do."""
 
-    def __init__(self, archive, incoming, pool, **options):
+
+class _Answering(Engine):
+    """An engine that answers questions between its steps: no other thread may look at its plans."""
+
+    def _handle(self, message):
+        if isinstance(message, _Question):
+            message.set_result(self.n_to_do == 0)
+        else:
+            yield from super()._handle(message)
+
+
+class Live:
+    """An engine that runs in a thread, as the command runs it in the main one.
+
+    `prepare` is called with the engine before it runs.
+    """
+
+    def __init__(self, archive, incoming, pool, prepare=lambda engine: None, **options):
         options = {"rebuild_seconds": 0.2} | options
         settings = options.pop("settings", SETTINGS)
-        self.engine = Engine(archive, ReductionSettings(**settings), pool, **options)
+        self.engine = _Answering(archive, ReductionSettings(**settings), pool, **options)
+        prepare(self.engine)
         self.stop, self.finished, self.error = threading.Event(), [], None
-        self._thread = threading.Thread(target=self._run, args=(incoming,))
+        self._thread = threading.Thread(target=self._run, args=(incoming,), daemon=True)
         self._thread.start()
 
     def _run(self, incoming):
@@ -33,7 +52,19 @@ class Live:
         except BaseException as error:
             self.error = error
 
-    def wait_for(self, condition, seconds=60.0):
+    def is_idle(self):
+        """Whether there is nothing to do; what came to an end before is in `finished` then.
+
+        A frame is in the index before the engine knows of it: of new ones ask `all_done` first.
+        """
+        question = _Question()
+        self.engine._inbox.put(question)
+        try:
+            return question.result(5.0)
+        except TimeoutError:  # it waits for something, or has ended
+            return False
+
+    def wait_for(self, condition, seconds=180.0):
         until = time.monotonic() + seconds
         while not condition() and time.monotonic() < until and self.error is None:
             time.sleep(0.02)
@@ -42,7 +73,8 @@ class Live:
 
     def end(self):
         self.stop.set()
-        self._thread.join(60)
+        self._thread.join(180)
+        assert not self._thread.is_alive()
         self.engine.close()
         assert self.error is None, self.error
 
@@ -79,9 +111,9 @@ def spectra(archive, name):
 
 
 def all_done(archive, n_frames):
-    """Whether so many frames are there and none is to be reduced yet.
+    """Whether so many frames are there and none is new or being reduced.
 
-    A frame is in the index before the engine knows of it: what the engine has to do is no sign.
+    Products may be made again of better calibrations: `Live.is_idle` says when not.
     """
     found = states(archive)
     return len(found) == n_frames and not {"new", "reducing"} & set(found.values())

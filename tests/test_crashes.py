@@ -265,7 +265,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
             assert "database does not answer" in read(archive.root).reason
             thread.join()
             live.wait_for(lambda: states(archive).get(science_of(night).name) == "provisional")
-            live.wait_for(lambda: live.engine.n_to_do == 0)
+            live.wait_for(live.is_idle)
         assert set(states(archive).values()) == {"done", "provisional"}
 
 
@@ -284,7 +284,7 @@ def test_a_postgresql_server_that_restarts_costs_nothing(
                 time.sleep(1.5)
             finally:
                 postgresql_server.start()
-            live.wait_for(lambda: all_done(archive, 4) and live.engine.n_to_do == 0)
+            live.wait_for(lambda: all_done(archive, 4) and live.is_idle())
         found = states(archive)
         assert found.pop(science_of(night).name) == "provisional"
         assert set(found.values()) == {"done"}
@@ -315,7 +315,7 @@ def test_a_clock_that_steps_neither_stops_nor_spoils_a_night(
                 step[0] = seconds
                 shutil.copy(path, incoming)
                 time.sleep(0.05)
-            live.wait_for(lambda: all_done(archive, 12) and live.engine.n_to_do == 0)
+            live.wait_for(lambda: all_done(archive, 12) and live.is_idle())
         assert set(states(archive).values()) == {"done"}
         times = [run.times for run in archive.runs() if run.times]
         assert times and all(0.0 <= s < 90.0 for each in times for s in each.values())

@@ -176,7 +176,7 @@ def test_science_is_provisional_at_once_and_done_when_calibrations_land(
         for pattern in KINDS.values():
             copy(night, pattern, incoming)
         live.wait_for(lambda: states(archive).get(science) == "done" and all_done(archive, 9))
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
     (done,) = spectra(archive, science)
     assert done.message == "" and archive.path(done).exists()
     reduced = {p.name for p in archive.folder(done.night, "REDUCED").iterdir()}
@@ -225,12 +225,12 @@ def test_a_restart_does_nothing_twice_and_catches_up(night, incoming, archive, p
     for path in files_below(night)[:-2]:
         shutil.copy(path, incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 10) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 10) and live.is_idle())
     last_event = archive.last_event()
     for path in files_below(night)[-2:]:
         shutil.copy(path, incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 12) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 12) and live.is_idle())
         again = {f.name for f in live.finished}
     assert last_event < archive.last_event()
     new = {path.name for path in files_below(night)[-2:]}
@@ -239,7 +239,7 @@ def test_a_restart_does_nothing_twice_and_catches_up(night, incoming, archive, p
     assert not unchanged & again
     with Live(archive, incoming, pool) as live:
         time.sleep(1.0)
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
 
 
 def test_what_a_killed_engine_was_at_is_done_at_the_next_start(night, incoming, archive, pool):
@@ -280,7 +280,7 @@ def test_a_master_is_made_again_of_more_frames_and_science_once_it_has_settled(
         n_before = len(live.finished)
         shutil.copy(third, incoming)
         live.wait_for(lambda: len(live.finished) > n_before + 1)
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
         assert [f.name for f in live.finished[n_before + 1 :]] == [science.name]
         assert live.finished[n_before].message == "of 3 frames"
     (master,) = archive.masters()
@@ -431,7 +431,7 @@ def test_the_last_wavelengths_of_the_set_up_serve_until_an_arc_lands(
         assert "wavelengths are provisional, those of" in borrowed.message
         assert " of 2026-01-2" in borrowed.message
         copy(night, KINDS["arc"], incoming)
-        live.wait_for(lambda: all_done(archive, 4) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 4) and live.is_idle())
     (own,) = spectra(archive, science.name)
     assert "wavelengths" not in own.message
     assert io.read_header(archive.path(own))["GSP_WSTA"] == "calibrated"
@@ -470,14 +470,14 @@ def test_versions_that_somebody_asked_for_outlive_better_calibrations_and_a_new_
     for path in (arc, science):
         shutil.copy(path, incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 2) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 2) and live.is_idle())
         asked = ask_for_version_2(archive, arc.name, "arc")
         asked += ask_for_version_2(archive, science.name, "spectrum")
         before = {path: path.read_bytes() for path in asked}
         for kind in ("bias", "flat"):
             copy(night, KINDS[kind], incoming)
         live.wait_for(lambda: states(archive).get(science.name) == "done", 30)
-        live.wait_for(lambda: all_done(archive, 8) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 8) and live.is_idle())
     assert {path: path.read_bytes() for path in asked} == before
     of_arc = versions_by_name(archive, arc.name)
     assert set(of_arc.values()) == {(1, False), (2, True)}, "newer and good: current"
@@ -490,7 +490,7 @@ def test_versions_that_somebody_asked_for_outlive_better_calibrations_and_a_new_
     assert versions_by_name(archive, science.name) == of_science
     with Live(archive, incoming, pool) as live:
         time.sleep(1.0)
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
     assert {path: path.read_bytes() for path in asked} == before
 
 
@@ -499,7 +499,7 @@ def test_a_new_version_of_a_master_is_no_reason_to_make_the_first_one_again(
 ):
     copy(night, KINDS["bias"], incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 3) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 3) and live.is_idle())
     (master,) = archive.masters()
     own = archive.path(master)
     asked = own.with_name(f"{own.stem}_v2.fits")
@@ -511,7 +511,7 @@ def test_a_new_version_of_a_master_is_no_reason_to_make_the_first_one_again(
     before = own.stat().st_mtime_ns, asked.stat().st_mtime_ns
     with Live(archive, incoming, pool) as live:
         time.sleep(1.0)
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
     assert (own.stat().st_mtime_ns, asked.stat().st_mtime_ns) == before
 
 

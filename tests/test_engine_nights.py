@@ -80,7 +80,7 @@ def test_frames_that_came_while_it_was_down_and_those_moved_in_while_it_starts_a
     with Live(archive, incoming, pool, **OPTIONS) as live:
         mover.join()
         live.wait_for(lambda: all_done(archive, 35))
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
         (master,) = archive.masters()
         assert fits.getheader(archive.path(master))["GSP_NCOM"] == 35
 
@@ -93,7 +93,7 @@ def test_an_engine_that_runs_for_long_forgets_nights_that_matter_no_more(
             for number in range(2):
                 put(bias, incoming, f"{days}_{number}.fits", days=days + 0.001 * number)
             n = len(list(incoming.iterdir()))
-            live.wait_for(lambda n=n: all_done(archive, n) and live.engine.n_to_do == 0)
+            live.wait_for(lambda n=n: all_done(archive, n) and live.is_idle())
         live.wait_for(lambda: len(live.engine.planner.frames) == 4)
         assert len(live.engine.planner.groups) == 2 and len(archive.masters()) == 3
         n_done = len(live.finished)
@@ -113,7 +113,7 @@ def test_a_frame_with_an_impossible_date_stops_no_night(bias, incoming, archive,
     put(bias, incoming, "1.fits", days=0.001)
     put(bias, incoming, "odd.fits", **{"DATE-OBS": f"{year}-12-31T23:59:59.000"})
     with Live(archive, incoming, pool, **OPTIONS) as live:
-        live.wait_for(lambda: len(archive.masters()) == 1 and live.engine.n_to_do == 0)
+        live.wait_for(lambda: len(archive.masters()) == 1 and live.is_idle())
     shutil.rmtree(incoming)
     incoming.mkdir()
     path, info = archive_raw(archive, bias)

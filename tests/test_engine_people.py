@@ -56,7 +56,7 @@ def reduce_all(night, incoming, archive, pool, n=11):
     for path in sorted(night.glob("*.fits")):
         shutil.copy(path, incoming)
     live = Live(archive, incoming, pool)
-    live.wait_for(lambda: all_done(archive, n) and live.engine.n_to_do == 0)
+    live.wait_for(lambda: all_done(archive, n) and live.is_idle())
     return live
 
 
@@ -82,7 +82,7 @@ def test_frames_are_reduced_by_what_their_proposal_chose_when_they_came(
         }
     with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: live.engine.status.state == "running")
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
         assert last_run(archive, first.name).id == run.id, "what is done stays as it is"
 
 
@@ -101,7 +101,7 @@ def test_masters_are_made_by_what_the_site_chose_when_their_first_frame_came(
     choose(archive, None, {"min_bias_files": 3})
     with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: live.engine.status.state == "running")
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
         shutil.copy(third, incoming)
         live.wait_for(lambda: live.finished)
     run = next(run for run in archive.runs() if run.file_id is None)
@@ -130,12 +130,12 @@ def test_a_master_that_somebody_took_away_is_made_again_only_when_frames_come_to
         shutil.copy(path, incoming)
     shutil.copy(arc, incoming)
     with Live(archive, incoming, pool, **options) as live:
-        live.wait_for(lambda: all_done(archive, 3) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 3) and live.is_idle())
         (master,) = archive.masters()
         with_bias = last_run(archive, arc.name)
         archive.delete_product(master)
         live.wait_for(lambda: last_run(archive, arc.name).id > with_bias.id)
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
         assert json.loads(last_run(archive, arc.name).plan)["bias"] == ""
         assert archive.masters() == []
     with Live(archive, incoming, pool, **options) as live:
@@ -143,12 +143,12 @@ def test_a_master_that_somebody_took_away_is_made_again_only_when_frames_come_to
         assert live.finished == [] and archive.masters() == []
         archive.restore_product(master.id)
         live.wait_for(lambda: json.loads(last_run(archive, arc.name).plan)["bias"])
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
         assert [row.id for row in archive.masters()] == [master.id]
         archive.delete_product(master)
         live.wait_for(lambda: not json.loads(last_run(archive, arc.name).plan)["bias"])
         shutil.copy(last, incoming)
-        live.wait_for(lambda: len(archive.masters()) == 1 and live.engine.n_to_do == 0)
+        live.wait_for(lambda: len(archive.masters()) == 1 and live.is_idle())
 
 
 def test_an_arc_that_somebody_took_away_serves_no_more_until_it_is_brought_back(
@@ -163,14 +163,14 @@ def test_an_arc_that_somebody_took_away_serves_no_more_until_it_is_brought_back(
         live.wait_for(
             lambda: used[0] not in json.loads(last_run(archive, science.name).plan)["arcs"]
         )
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
         assert archive.find(archive.root / used[0]) is None, "made again at once"
     with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: live.engine.status.state == "running")
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
         archive.restore_product(row.id)
         live.wait_for(lambda: used[0] in json.loads(last_run(archive, science.name).plan)["arcs"])
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
     assert states(archive)[science.name] == "done"
 
 
@@ -181,7 +181,7 @@ def test_an_arc_whose_product_is_lost_is_reduced_again_and_science_does_not_wait
     copy(night, KINDS["arc"], incoming)
     shutil.copy(science, incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 3) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 3) and live.is_idle())
     lost = [
         archive.root / name for name in json.loads(last_run(archive, science.name).plan)["arcs"]
     ]
@@ -189,7 +189,7 @@ def test_an_arc_whose_product_is_lost_is_reduced_again_and_science_does_not_wait
         path.unlink()
     shutil.copy(late, incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 4) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 4) and live.is_idle())
     assert lost and all(path.exists() for path in lost)
     assert "No arc" not in spectra(archive, late.name)[0].message
 
@@ -201,12 +201,12 @@ def test_a_frame_that_is_given_to_another_proposal_loses_the_arcs_of_the_first(
     for path in (science, arc):
         shutil.copy(path, incoming)
     with Live(archive, incoming, pool) as live:
-        live.wait_for(lambda: all_done(archive, 2) and live.engine.n_to_do == 0)
+        live.wait_for(lambda: all_done(archive, 2) and live.is_idle())
         assert json.loads(last_run(archive, science.name).plan)["arcs"]
         archive.assign(raw_row(archive, science.name).id, "SOAR2026A-077")
         live.wait_for(lambda: not json.loads(last_run(archive, science.name).plan)["arcs"])
-        live.wait_for(lambda: live.engine.n_to_do == 0)
+        live.wait_for(live.is_idle)
     with Live(archive, incoming, pool) as live:
         live.wait_for(lambda: live.engine.status.state == "running")
-        assert live.finished == [] and live.engine.n_to_do == 0
+        assert live.is_idle() and live.finished == []
     assert {row.proposal for row in spectra(archive, science.name)} == {"SOAR2026A-077"}

@@ -286,27 +286,33 @@ class _Splines:
     ) -> np.ndarray:
         """Coefficients (degree + 1, n_splines): splines of the distance times Legendre terms.
 
-        The pixels of one cell are averaged first.
+        The pixels of one cell are averaged first, and those of one step of the distance have one
+        distance: the sums over the splines and those over the terms can be taken one by one.
         """
         n_cells = self.n_steps * N_CHUNKS
-        total = np.bincount(cell, weight, n_cells)
-        filled = np.flatnonzero(total)
-        total = total[filled]
-        where = np.bincount(cell, weight * distance, n_cells)[filled] / total
-        mean = np.bincount(cell, weight * target, n_cells)[filled] / total
+        total = np.bincount(cell, weight, n_cells).reshape(self.n_steps, N_CHUNKS)
+        light = np.bincount(cell, weight * target, n_cells).reshape(total.shape)
+        filled = total.any(axis=1)
+        total, light = total[filled], light[filled]
+        step = cell // N_CHUNKS
+        where = np.bincount(step, weight * distance, self.n_steps)[filled] / total.sum(axis=1)
         basis = BSpline.design_matrix(where, self.knots, 3).toarray()
         terms = np.polynomial.legendre.legvander(
-            2 * (filled % N_CHUNKS + 0.5) / N_CHUNKS - 1, degree
+            2 * (np.arange(N_CHUNKS) + 0.5) / N_CHUNKS - 1, degree
         )
-        design = (terms[:, :, None] * basis[:, None, :]).reshape(len(filled), -1)
-        weighted = design * total[:, None]
-        normal = design.T @ weighted
+        n_terms, n_splines = degree + 1, basis.shape[1]
+        normal = np.empty((n_terms, n_splines, n_terms, n_splines))
+        for i in range(n_terms):
+            for j in range(n_terms):
+                shared = total @ (terms[:, i] * terms[:, j])
+                normal[i, :, j] = basis.T @ (basis * shared[:, None])
+        normal = normal.reshape(n_terms * n_splines, -1)
         # A whiff of damping, so that splines without a pixel stay at zero; and what pixels do
         # not tell of a change along the dispersion is no change, give or take a fifth.
         damping = np.full(normal.shape[0], 1e-8 * normal.diagonal().max())
-        damping[basis.shape[1] :] += (self.fwhm / 0.2) ** 2
+        damping[n_splines:] += (self.fwhm / 0.2) ** 2
         normal[np.diag_indices_from(normal)] += damping
-        return np.linalg.solve(normal, weighted.T @ mean).reshape(degree + 1, -1)
+        return np.linalg.solve(normal, (terms.T @ light.T @ basis).ravel()).reshape(n_terms, -1)
 
     def at(self, coefficients: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Value of a curve at distances from the trace, any shape."""

@@ -17,6 +17,7 @@ import param
 
 from ..catalog import CALIBRATED, MASTER, RAW, REDUCED, FileRow
 from ..errors import GoodmanError
+from . import memory
 from .asking import ASKING_CSS, ASKING_JS, Asking
 from .products import Products
 from .tasks import Tasks
@@ -143,6 +144,7 @@ class Advanced:
     def open(self, rows: Mapping[str, FileRow]) -> None:
         """Open the first of some explorers, each for a file."""
         self._rows = dict(rows)
+        memory.keep()
         self.layout.visible = True
         self._opened(True)
         self._choose(next(iter(rows)))
@@ -195,6 +197,7 @@ class Advanced:
             self.left_saving(job)
         self.explorer = None
         self._body[:] = []
+        memory.give_back()
         self.layout.visible = False
         self._opened(False)
 
