@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LOCAL = "127.0.0.1"
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 
 
 def why_no_namespaces() -> str:
@@ -74,7 +74,7 @@ def cluster(folder: Path, host: str, namespaces: Sequence[str] = ()) -> Iterator
 
 def _worker(log: Path, address: str, prefix: Sequence[str]) -> contextlib.AbstractContextManager:
     options = "--nthreads", "1", "--nworkers", "1", "--no-dashboard"
-    options += "--local-directory", str(log.parent / log.stem), "--death-timeout", "60"
+    options += "--local-directory", str(log.parent / log.stem), "--death-timeout", "180"
     if not prefix:
         options += "--host", LOCAL
     return _process(log, "distributed.cli.dask_worker", address, *options, prefix=prefix)

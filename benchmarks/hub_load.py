@@ -1,6 +1,7 @@
 """Many people at a hub during a replayed night: memory, paint of pages, events to pages.
 
-    python -m benchmarks.hub_load NIGHT [--viewers N] [--notebooks N] [--loads N] [--speed X]
+    python -m benchmarks.hub_load NIGHT [--viewers N] [--notebooks N] [--loads N]
+        [--preheat N] [--speed X]
 
 Starts `goodman-live hub` on an empty archive with N viewers, all of them collaborators of the
 night's proposals, who sign in by the log-in page. One is headless Chromium, the others speak the
@@ -119,7 +120,9 @@ class SignedIn(Client):
 
 
 @contextlib.contextmanager
-def hub(folder: Path, night: Path, n_people: int) -> Iterator[tuple[list[Person], int]]:
+def hub(
+    folder: Path, night: Path, n_people: int, preheat: int
+) -> Iterator[tuple[list[Person], int]]:
     """A hub and its people; its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -127,7 +130,7 @@ def hub(folder: Path, night: Path, n_people: int) -> Iterator[tuple[list[Person]
     (folder / "incoming").mkdir()
     (folder / "site.toml").write_text(
         f'address = "http://{listen}"\nlisten = "{listen}"\nstate = "state"\n'
-        'archive = "archive"\nincoming = "incoming"\n'
+        f'archive = "archive"\nincoming = "incoming"\npreheat = {preheat}\n'
     )
     people = add_people(folder / "archive", night, f"http://{listen}", n_people)
     command = [*COMMAND, "hub", "--site", str(folder / "site.toml")]
@@ -228,6 +231,7 @@ class Loads:
     def __init__(self, context, url: str, n: int) -> None:
         self._context, self._url, self._left = context, url, n
         self.seconds: list[float] = []
+        self.begun: list[float] = []  # until the server had begun to answer
         self._due = time.monotonic() + 15.0
 
     def wait_for_timeout(self, milliseconds: int) -> None:
@@ -238,8 +242,10 @@ class Loads:
         page = self._context.new_page()
         start = time.perf_counter()
         page.goto(f"{self._url}live", wait_until="commit")
+        begun = time.perf_counter() - start
         page.locator(".row").first.wait_for(timeout=120_000)
         self.seconds.append(time.perf_counter() - start)
+        self.begun.append(begun)
         page.close()
         self._left, self._due = self._left - 1, time.monotonic() + 8.0
 
@@ -251,11 +257,12 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=20, help="in all, one is a browser [20]")
     parser.add_argument("--notebooks", type=int, default=5, help="of so many of them [5]")
     parser.add_argument("--loads", type=int, default=10, help="of the page, by the browser [10]")
+    parser.add_argument("--preheat", type=int, default=2, help="kernels kept ready [2]")
     parser.add_argument("--speed", type=float, default=60.0, help="times real time [60]")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(dir="/var/tmp") as name,
-        hub(Path(name), options.night, options.viewers) as (people, pid),
+        hub(Path(name), options.night, options.viewers, options.preheat) as (people, pid),
         chromium() as browser,
     ):
         result = measured(browser, people, pid, Path(name), options)
@@ -286,7 +293,10 @@ def measured(browser, people: list[Person], pid: int, folder: Path, options) -> 
     spent = spent_between(before, seconds_of(os.getpid()))
     memory["at_the_end"] = memory_below(pid)
     clients.close()
-    paint = summary(loads.seconds) | {"each": [round(each, 2) for each in loads.seconds]}
+    paint = summary(loads.seconds) | {
+        "each": [round(each, 2) for each in loads.seconds],
+        "server_began_to_answer": [round(each, 2) for each in loads.begun],
+    }
     return result | {"paint": paint, "processor_seconds": spent, "memory_mb": memory}
 
 

@@ -51,7 +51,7 @@ TIMES = (
     "DATASUM",
 )
 _IDLE = ".idle"
-_QUIET_SECONDS = 180.0
+_QUIET_SECONDS, _SURE_SECONDS = 600.0, 2.5
 
 
 def main() -> int:
@@ -143,15 +143,33 @@ def _stop_when_told(
     archive: Archive, engine: Engine, names: Iterable[str], stop: threading.Event
 ) -> None:
     """Stop an engine when it has told of all files and is idle, or after half an hour."""
-    until = time.monotonic() + 1800.0
-    while time.monotonic() < until:
-        time.sleep(0.5)
-        rows = archive.frames(calibrations=None, limit=100_000)
-        told = {row.file_name for row in rows if row.state not in ("new", "reducing")}
-        status = engine.status
-        if not set(names) - told and not status.running and not any(status.waiting.values()):
+    until, wanted = time.monotonic() + 1800.0, set(names)
+    for idle_seconds in _idle_times(archive, engine):
+        is_over = idle_seconds > _SURE_SECONDS and wanted <= _told_of(archive)
+        if is_over or time.monotonic() > until:
             break
     stop.set()
+
+
+def _told_of(archive: Archive) -> set[str]:
+    """Names of frames of which it is told what became of them."""
+    rows = archive.frames(calibrations=None, limit=100_000)
+    return {row.file_name for row in rows if row.state not in ("new", "reducing")}
+
+
+def _idle_times(archive: Archive, engine: Engine) -> Iterator[float]:
+    """For how long an engine has had nothing to do, and nothing has happened, again and again [s].
+
+    What it is at, it tells at least every two seconds: only what lasts longer is so.
+    """
+    since, happened = time.monotonic(), -1
+    while True:
+        time.sleep(0.1)
+        status, last = engine.status, archive.last_event()
+        is_busy = status.running or not status.waiting or any(status.waiting.values())
+        if is_busy or last != happened:
+            since, happened = time.monotonic(), last
+        yield time.monotonic() - since
 
 
 def memory_of(pool: WorkerPool) -> list[int]:
@@ -226,24 +244,23 @@ def run_engine(root: Path, incoming: Path) -> int:
             archive, ReductionSettings(**SETTINGS), pool, rebuild_seconds=REBUILD_SECONDS
         ) as engine,
     ):
-        threading.Thread(target=_tell_idle, args=(engine, root / _IDLE), daemon=True).start()
+        tell = threading.Thread(
+            target=_tell_idle, args=(archive, engine, root / _IDLE), daemon=True
+        )
+        tell.start()
         for _ in engine.live(incoming, stop):
             pass
     (root / _IDLE).unlink(missing_ok=True)
     return 0
 
 
-def _tell_idle(engine: Engine, path: Path) -> None:
-    """Touch a file while the engine has been idle for a second."""
-    since = time.monotonic()
-    while True:
-        time.sleep(0.1)
-        status = engine.status
-        if status.running or not status.waiting or any(status.waiting.values()):
-            since = time.monotonic()
-            path.unlink(missing_ok=True)
-        elif time.monotonic() - since > 1.0:
+def _tell_idle(archive: Archive, engine: Engine, path: Path) -> None:
+    """Keep a file there while the engine is idle."""
+    for idle_seconds in _idle_times(archive, engine):
+        if idle_seconds > _SURE_SECONDS:
             path.touch()
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_over(root: Path, n_frames: int) -> bool:

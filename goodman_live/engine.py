@@ -159,7 +159,7 @@ class Engine:
 
     @property
     def n_to_do(self) -> int:
-        """Steps still to be done."""
+        """Steps still to be done; only for the thread that runs the engine."""
         return self.planner.n_to_do
 
     # Batch
@@ -427,11 +427,12 @@ class Engine:
         if isinstance(item, Frame):
             frame_id, name = item.id, item.path.name
             self.archive.set_state(frame_id, "reducing")
+        started = time.monotonic()
         future = self._pool.submit(work.run, self._job(step))
         proposal = item.info.proposal if isinstance(item, Frame) else ""
         name = name or Path(item.master).name
         told = Running(name, step.task, now_iso(), attempt, frame_id, proposal)
-        started, changed = time.monotonic(), self._settings_of(step)
+        changed = self._settings_of(step)
         row = self.archive.start_run(frame_id, step.task, step.plan, changed)
         self._running[future] = _Run(step, told, started, row.id)
         future.add_done_callback(self._inbox.put)

@@ -116,7 +116,7 @@ def steps_of(header: Header) -> list[dict[str, Any]]:
 
 def members_of(header: Header) -> list[str]:
     """Names of the raw frames that a master was combined of, as it lists them."""
-    return [str(value) for card, value in header.items() if _MEMBER.fullmatch(card)]
+    return [str(header[card]) for card in header if _MEMBER.fullmatch(card)]
 
 
 def times_of(header: Header) -> dict[str, float]:

@@ -154,10 +154,17 @@ class Told:
         Folder of the archive.
     ask
         Gives the present state; `state`, `since` and `updated` are filled in here.
+    clock
+        By which it is not told too often [s].
     """
 
-    def __init__(self, root: Path, ask: Callable[[], QueueState]) -> None:
-        self._path, self._ask = root / FILE_NAME, ask
+    def __init__(
+        self,
+        root: Path,
+        ask: Callable[[], QueueState],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._ask, self._clock = root / FILE_NAME, ask, clock
         self._next, self._renew = 0.0, 0.0
         self.last = QueueState()
 
@@ -171,7 +178,7 @@ class Told:
         ask
             Or else what waits and runs is what it was.
         """
-        now, is_other = time.monotonic(), (state, reason) != (self.last.state, self.last.reason)
+        now, is_other = self._clock(), (state, reason) != (self.last.state, self.last.reason)
         if now < self._next and not is_other:
             return
         about = {"state": state, "reason": reason, "since": self.last.since}
@@ -181,7 +188,7 @@ class Told:
             self.last = replace(told, updated=moment, since=moment if is_other else told.since)
             self._write(self.last)
             self._renew = now + _RENEW_SECONDS
-        cost = time.monotonic() - now
+        cost = self._clock() - now
         self._next = now + min(max(_QUICKEST_SECONDS, cost / _PART_OF_TIME), _SLOWEST_SECONDS)
 
     def _write(self, told: QueueState) -> None:

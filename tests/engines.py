@@ -60,16 +60,17 @@ class Live:
         question = _Question()
         self.engine._inbox.put(question)
         try:
-            return question.result(5.0)
+            return question.result(60.0)
         except TimeoutError:  # it waits for something, or has ended
             return False
 
     def wait_for(self, condition, seconds=180.0):
         until = time.monotonic() + seconds
-        while not condition() and time.monotonic() < until and self.error is None:
+        while not condition():  # asked once only when it is so: it may be so for a moment
+            assert self.error is None, self.error
+            assert time.monotonic() < until, self.finished
             time.sleep(0.02)
         assert self.error is None, self.error
-        assert condition(), self.finished
 
     def end(self):
         self.stop.set()

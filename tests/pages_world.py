@@ -28,7 +28,7 @@ def served(app, port: int = 0) -> Iterator[str]:
     server = server_of(app, port=port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not server.started:
         assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
         time.sleep(0.01)
@@ -36,7 +36,7 @@ def served(app, port: int = 0) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/api"
     finally:
         server.should_exit = True
-        thread.join(15)
+        thread.join(60)
 
 
 class PagesWorld:

@@ -57,7 +57,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self.folder, **self._identity
             )
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError((self.folder / "log").read_text())

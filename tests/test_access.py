@@ -357,14 +357,14 @@ def test_who_follows_hears_of_own_files_and_no_longer_after_leaving(world):
         wait_for(lambda: own.id in seen)
     finally:
         stop.set()
-        follower.join(10)
+        follower.join(60)
     assert hidden.id not in seen and no_more.id not in seen
     assert archive.file(no_more.id).proposal == MINE
 
 
 def wait_for(condition):
     waiting = threading.Event()
-    for _ in range(500):
+    for _ in range(3000):
         if condition():
             return
         waiting.wait(0.02)

@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-m", "goodman_live.cli"]
 
 def run(*arguments, **options):
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
 def run_here(capsys, *arguments):
@@ -35,7 +35,7 @@ def run_here(capsys, *arguments):
     return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
 
-def ends(session, seconds=20):
+def ends(session, seconds=60):
     """Whether all processes of a session end by themselves."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -182,7 +182,7 @@ def test_replay_keeps_the_pace_and_ends_on_ctrl_c(night, tmp_path):
     child.stdout.readline()
     time.sleep(0.5)
     child.send_signal(signal.SIGINT)
-    out, _ = child.communicate(timeout=10)
+    out, _ = child.communicate(timeout=60)
     assert child.returncode == 130 and out == ""
 
 
@@ -306,7 +306,7 @@ def test_live_reduces_what_comes_and_ends_cleanly_on_sigterm(night, tmp_path):
     shutil.copy(next(night.glob("*_comp.fits")), tmp_path / "in")
     assert "_comp" in child.stdout.readline()
     child.terminate()
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, err) == (0, "")
     assert out.endswith("Ended.\n")
     assert ends(child.pid)
@@ -348,7 +348,7 @@ def test_the_page_does_not_outlive_a_killed_command(tmp_path):
     child.stdout.close()
 
 
-def wait_until_closed(port, seconds=30):
+def wait_until_closed(port, seconds=60):
     """Whether nobody listens at a port of this machine any more."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

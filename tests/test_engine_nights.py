@@ -113,7 +113,8 @@ def test_a_frame_with_an_impossible_date_stops_no_night(bias, incoming, archive,
     put(bias, incoming, "1.fits", days=0.001)
     put(bias, incoming, "odd.fits", **{"DATE-OBS": f"{year}-12-31T23:59:59.000"})
     with Live(archive, incoming, pool, **OPTIONS) as live:
-        live.wait_for(lambda: len(archive.masters()) == 1 and live.is_idle())
+        live.wait_for(lambda: len(states(archive)) == 3 and len(archive.masters()) == 1)
+        live.wait_for(live.is_idle)
     shutil.rmtree(incoming)
     incoming.mkdir()
     path, info = archive_raw(archive, bias)
@@ -140,7 +141,7 @@ def test_an_engine_that_ends_with_an_error_tells_it(bias, incoming, archive, poo
     live = Live(archive, incoming, pool)
     live.wait_for(lambda: queue_state.read(archive.root).state == "running")
     live.engine._inbox.put(engine_module.GoodmanError("The sky has fallen."))
-    live._thread.join(20)
+    live._thread.join(60)
     state = queue_state.read(archive.root)
     assert (state.state, state.reason) == ("stopped", "The sky has fallen.")
     live.stop.set()

@@ -61,7 +61,7 @@ def test_a_frame_that_two_take_in_at_once_is_archived_once_and_whole(
 ):
     source, real = tmp_path / "x.fits", shutil.copyfile
     shutil.copy(frame, source)
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     temporary = set()
 
     def copyfile(path, target):

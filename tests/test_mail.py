@@ -38,7 +38,7 @@ def smtp_server(tmp_path):
     command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}"]
     command += ["-c", "aiosmtpd.handlers.Mailbox", str(tmp_path / "box")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -49,7 +49,7 @@ def smtp_server(tmp_path):
             time.sleep(0.05)
     yield port, tmp_path / "box" / "new"
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 def test_a_server_gets_the_mail_as_it_was_written(smtp_server):

@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from jobs import open_archive
 
 from goodman_live import migrations
 from goodman_live.catalog import MASTER, Archive, Filter
@@ -114,26 +115,18 @@ def test_an_archive_of_the_first_versions_is_upgraded_with_all_that_it_knew(tmp_
     archive.close()
 
 
-def _open(root, url, barrier, failures):
-    try:
-        barrier.wait(30)
-        Archive(root, url).close()
-    except BaseException as error:
-        failures.put(repr(error))
-
-
 def test_processes_may_open_a_new_archive_at_once(tmp_path, empty_database):
-    context = multiprocessing.get_context("fork")
-    barrier, failures = context.Barrier(4), context.Queue()
+    context = multiprocessing.get_context("spawn")
+    barrier, outcomes = context.Barrier(4), context.Queue()
     openers = [
-        context.Process(target=_open, args=(tmp_path, empty_database, barrier, failures))
+        context.Process(target=open_archive, args=(tmp_path, empty_database, barrier, outcomes))
         for _ in range(4)
     ]
     for opener in openers:
         opener.start()
+    assert [outcomes.get(timeout=180) for _ in openers] == [""] * 4
     for opener in openers:
         opener.join(60)
-    assert failures.empty(), failures.get()
     archive = Archive(tmp_path, empty_database)
     assert archive.n_frames() == 0
     archive.close()

@@ -133,7 +133,7 @@ def test_many_may_search_while_another_process_writes(archive, info, database):
         add(other, info, f"{number:04d}_{number}_blue.fits", minutes=-number)
     stop.set()
     for searcher in searchers:
-        searcher.join(20)
+        searcher.join(60)
     assert failures == []
     assert archive.count(Filter(text="blue")) == 40
     other.close()

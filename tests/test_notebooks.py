@@ -17,7 +17,9 @@ SOAR_ID = "SOAR2026A-012"
 def run(path: Path, folder: Path) -> str:
     """What the last values of the cells of a notebook are, after it ran without an error."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=180, resources={"metadata": {"path": folder}}).execute()
+    NotebookClient(
+        notebook, timeout=600, startup_timeout=300, resources={"metadata": {"path": folder}}
+    ).execute()
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
     assert not [o for o in outputs if o.output_type == "error"]
     return " ".join(o.get("data", {}).get("text/plain", "") for o in outputs)

@@ -103,7 +103,7 @@ def at_once(*actions):
     barrier, results = threading.Barrier(len(actions)), []
 
     def run(action):
-        barrier.wait(20)
+        barrier.wait(60)
         try:
             results.append(action())
         except Exception as error:

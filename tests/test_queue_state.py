@@ -33,15 +33,15 @@ def test_where_there_never_was_an_engine_it_is_absent(tmp_path):
 
 
 def test_what_is_told_is_read_and_its_beginning_kept(tmp_path):
-    asked = [FULL]
-    told = Told(tmp_path, lambda: asked[0])
+    asked, now = [FULL], [100.0]
+    told = Told(tmp_path, lambda: asked[0], clock=lambda: now[0])
     told.renew()
     first = read(tmp_path)
     assert first.state == "running" and first.first == FULL.first and first.since == first.updated
     asked[0] = QueueState(waiting={"science": 1})
     told.renew()
     assert read(tmp_path) == first, "so soon after is too often"
-    told._next = 0.0
+    now[0] += 0.11
     time.sleep(0.002)
     told.renew()
     second = read(tmp_path)
@@ -59,15 +59,16 @@ def test_what_is_told_is_read_and_its_beginning_kept(tmp_path):
 
 
 def test_the_same_is_told_again_only_to_be_heard(tmp_path):
-    told = Told(tmp_path, lambda: FULL)
+    now = [100.0]
+    told = Told(tmp_path, lambda: FULL, clock=lambda: now[0])
     told.renew()
     first = read(tmp_path).updated
     for _ in range(10):
         time.sleep(0.002)
-        told._next = 0.0
+        now[0] += 0.4
         told.renew()
     assert read(tmp_path).updated == first
-    told._next = told._renew = 0.0
+    now[0] += 1.5
     told.renew()
     assert read(tmp_path).updated > first
 

@@ -7,6 +7,7 @@ import stat
 from dataclasses import replace
 
 import pytest
+from jobs import take_versions
 
 from goodman_live.catalog import MASTER, RAW, REDUCED, Archive, Filter, rows
 from goodman_live.catalog.database import writing
@@ -173,26 +174,21 @@ def test_versions_are_those_that_nothing_has_in_index_or_folder_or_among_the_rem
     assert [archive.next_version(master) for _ in range(2)] == [2, 3]
 
 
-def _take(root, url, place, n, barrier, numbers):
-    archive = Archive(root, url)
-    barrier.wait(30)
-    numbers.put([archive.next_version(place) for _ in range(n)])
-    archive.close()
-
-
 def test_no_two_processes_are_given_the_same_version(tmp_path, database, info):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     barrier, numbers = context.Barrier(3), context.Queue()
     place = tmp_path / info.night / "REDUCED" / "0001.fits"
     takers = [
-        context.Process(target=_take, args=(tmp_path, database, place, 30, barrier, numbers))
+        context.Process(
+            target=take_versions, args=(tmp_path, database, place, 30, barrier, numbers)
+        )
         for _ in range(3)
     ]
     for taker in takers:
         taker.start()
-    found = [number for _ in takers for number in numbers.get(timeout=60)]
+    found = [number for _ in takers for number in numbers.get(timeout=180)]
     for taker in takers:
-        taker.join(30)
+        taker.join(60)
     assert sorted(found) == list(range(2, 92))
 
 

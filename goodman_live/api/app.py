@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from .. import __version__
 from ..catalog import Archive
-from ..errors import Forbidden, GoodmanError, NotFound, SignInNeeded
+from ..errors import Away, Forbidden, GoodmanError, NotFound, SignInNeeded
 from ..people.attempts import TooManyAttempts
 from ..people.people import People
 from . import contents, events, files, members, nights, passwords, proposals, reductions, rows
@@ -48,13 +48,14 @@ _REASONS = {
     416: "The file has no such bytes.",
     422: "A parameter is not as it must be.",
     429: "Too much at a time. Try again later.",
-    503: "The archive's database does not answer. Try again later.",
+    503: "The archive's database, or the hub, does not answer. Try again later.",
 }
 PROBLEMS = {code: {"model": Problem, "description": text} for code, text in _REASONS.items()}
 _STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
     (NotFound, 404),
     (Forbidden, 403),
     (SignInNeeded, 401),
+    (Away, 503),
     (TooManyAttempts, 429),
     (TooManyJobs, 429),
     (TooManyStreams, 429),

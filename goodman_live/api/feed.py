@@ -49,8 +49,7 @@ class Feed:
         self._thread: threading.Thread | None = None
         self._waiting: set[asyncio.Future] = set()
         self._listeners: Counter[int] = Counter()
-        self._rows: dict[int, FileRow] = {}  # as they are since it last happened anything
-        self._turn_number = 0
+        self._rows: tuple[int, dict[int, FileRow]] = 0, {}  # as they were after an event
 
     def start(self) -> None:
         """Follow the archive; called in the event loop that listeners run in."""
@@ -72,7 +71,6 @@ class Feed:
                 self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        self._rows, self._turn_number = {}, self._turn_number + 1
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
@@ -113,13 +111,20 @@ class Feed:
         return told, events[-1].id if events else max(since, newest)
 
     def _rows_of(self, events: list[Event]) -> dict[int, FileRow]:
-        """Rows of the files of some events; what one listener has read serves the others."""
-        number, known = self._turn_number, self._rows
+        """Rows of the files of some events; what one listener has read serves the others.
+
+        But only those who hear of the same events: what was read before the last of these is old.
+        """
+        if not events:
+            return {}
+        last = events[-1].id
+        read_after, known = self._rows
+        known = known if read_after == last else {}
         wanted = {each for e in events for each in (e.file_id, e.original_id) if each is not None}
-        found = self._archive.some(wanted - known.keys()) if wanted - known.keys() else {}
-        if number == self._turn_number:  # else these may be of before it happened
-            known.update(found)
-        return known | found
+        if wanted - known.keys():
+            known = known | self._archive.some(wanted - known.keys())
+            self._rows = last, known
+        return known
 
     async def _happens(self, something: asyncio.Future) -> bool:
         began = self._loop.time()

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path as FilePath
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from astropy.io.fits import Header
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from .. import io, reasons
-from ..access import Viewer, may
-from ..answers import Choice, Judged, Why
-from ..catalog import MASTER, RAW, FileRow, Filter
+from .. import io
+from ..access import Viewer
+from ..answers import Why
+from ..catalog import RAW, FileRow, Filter
 from ..catalog.kinds import read_info
 from ..errors import GoodmanError, NotFound, Refused
-from ..history import members_of, steps_of
-from ..metadata import CALIBRATION_KINDS, FrameInfo
-from ..versions import LOOK_AROUND, raw_of
+from ..metadata import CALIBRATION_KINDS
 from .bodies import body_as, described
 from .caller import Asker
+from .explained import explained
 from .models import (
     LARGEST_ID,
     AddFile,
@@ -220,105 +216,7 @@ def why(asker: Asker, file_id: Id) -> Why:
     """All frames near in time that may be seen are looked at. Masters are for everybody: how many
     frames they take is said by the settings of the site, whatever those of the proposal say.
     """
-    row = asker.archive.file(file_id)
-    raw = raw_of(asker.service.archive, row)
-    choices = _choices(asker, raw) if raw.data_type == RAW else []
-    header = None if row.data_type == RAW else io.read_header(asker.archive.path(row))
-    made_of = _made_of(header)
-    return Why(
-        file_id=row.id,
-        file_name=row.file_name,
-        made_of=tuple(made_of),
-        choices=tuple(choices),
-        made_of_ids=tuple(_numbers_of(asker, row, made_of)),
-        n_in_masters=_in_masters(asker, row, header),
-    )
-
-
-def _choices(asker: Asker, raw: FileRow) -> list[Choice]:
-    info = read_info(asker.archive.path(raw))
-    others = _nearby(asker, raw)
-    numbers = {id(other): row.id for row, other in others}
-    minimum = reasons.least_frames(asker.service.people.settings(None))
-    combined = {id(other) for row, other in others if row.is_combined}
-    found = reasons.explain(
-        info, [other for _, other in others], minimum, lambda other: id(other) in combined
-    )
-    return [
-        Choice(
-            kind=choice.kind,
-            judged=tuple(_judged(each, numbers) for each in choice.judged),
-            missing=choice.missing,
-        )
-        for choice in found
-    ]
-
-
-def _judged(each: reasons.Judged, numbers: dict[int, int]) -> Judged:
-    return Judged(
-        file_ids=tuple(numbers[id(info)] for info in each.infos),
-        file_names=tuple(info.file_name for info in each.infos),
-        serves=each.serves,
-        chosen=each.chosen,
-        reason=each.reason,
-    )
-
-
-def _nearby(asker: Asker, raw: FileRow) -> list[tuple[FileRow, FrameInfo]]:
-    middle = datetime.strptime(raw.night, "%Y%m%d").replace(tzinfo=UTC)
-    first, last = (f"{middle + side * LOOK_AROUND:%Y%m%d}" for side in (-1, 1))
-    viewer = asker.viewer()
-    return [
-        (other.row, other.info)
-        for other in asker.service.archive.raw_frames((first, last))
-        if other.row.id != raw.id and may(viewer, "see file", other.row)
-    ]
-
-
-def _made_of(header: Header | None) -> list[str]:
-    """Names of the inputs that a product's header tells of, the frames of a master first."""
-    if header is None:
-        return []
-    inputs = [value for step in steps_of(header) for value in step.get("inputs", {}).values()]
-    names = [*members_of(header), *(str(value) for value in inputs if value)]
-    return list(dict.fromkeys(names))
-
-
-def _in_masters(asker: Asker, row: FileRow, header: Header | None) -> dict[str, tuple[int, int]]:
-    """By kind the number of frames in a file's master, when it was made and now; of a master its
-    own.
-    """
-    if header is None:
-        return {}
-    if row.data_type == MASTER:
-        n = header.get("GSP_NCOM", 0)
-        return {row.kind: (n, n)} if n else {}
-    found = {}
-    for kind, (name, count) in _MASTER_CARDS.items():
-        if header.get(count):
-            folder = asker.service.archive.folder(row.night, "CALIBRATIONS")
-            path = folder / FilePath(str(header.get(name, ""))).name
-            now = _frames_in(path)
-            found[kind] = (header[count], now or header[count])
-    return found
-
-
-def _frames_in(master: FilePath) -> int:
-    """How many frames are in a master; 0 where it does not stand (any more)."""
-    try:
-        return int(io.read_header(master).get("GSP_NCOM", 0))
-    except (GoodmanError, OSError):
-        return 0
-
-
-def _numbers_of(asker: Asker, row: FileRow, names: Iterable[str]) -> Iterator[int]:
-    """Numbers of the files of these names in the night of a file that may be seen, else 0."""
-    archive, viewer = asker.service.archive, asker.viewer()
-    folders = [archive.folder(row.night, name) for name in ("RAW", "CALIBRATIONS", "REDUCED")]
-    for name in names:
-        found = (archive.find(folder / name) for folder in folders)
-        seen = (one.id for one in found if one is not None and may(viewer, "see file", one))
-        yield next(seen, 0)
+    return explained(asker, asker.archive.file(file_id))
 
 
 # Comments

@@ -73,6 +73,8 @@ class _Listener:
                 answer.read()
             raise_for(answer)
             self._socket = answer.extensions["network_stream"].get_extra_info("socket")
+            if self._ended.is_set():  # before there was a socket to end
+                return
             for event in _events_in(answer.iter_lines()):
                 if self._ended.is_set():
                     return

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection
 
-_PATIENCE_SECONDS = 2
+_PATIENCE_SECONDS = 10
 
 
 def answers(address: str) -> bool:
@@ -33,6 +33,9 @@ def leads_to(services: Collection[str], address: str, token: str) -> bool:
     try:
         with urllib.request.urlopen(asked, timeout=_PATIENCE_SECONDS) as answer:
             routes = json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
     except (OSError, ValueError):
         return False
     return {route.get("service") for route in routes.values()}.issuperset(services)

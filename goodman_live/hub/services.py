@@ -26,6 +26,7 @@ RUN_VARIABLE = "GOODMAN_LIVE_HUB_RUN"
 API, DASHBOARDS = "goodman-api", "dashboards"
 PACKAGE = Path(__file__).resolve().parent.parent
 _FREE_SECONDS = 15.0
+_LOWEST_PORT, _BEYOND_PORTS = 20_000, 32_768  # the system itself gives out those from there on
 _PORTS = ("hub_port", "proxy_api_port", "api_port", "dashboards_port")
 _KEPT = (
     "LANG",
@@ -54,8 +55,7 @@ class Run:
     @classmethod
     def new(cls) -> Self:
         """Free ports and fresh secrets."""
-        with _free_ports(len(_PORTS)) as ports:
-            return cls(*ports, *(secrets.token_hex(24) for _ in range(4)))
+        return cls(*free_ports(len(_PORTS)), *(secrets.token_hex(24) for _ in range(4)))
 
     @classmethod
     def of(cls, site: Site) -> Self:
@@ -102,20 +102,18 @@ class Program:
     listens: bool = False  # whether it alone keeps the right to ports below 1024
 
 
-class _free_ports:
-    """Ports that nobody has, held until all are known."""
+def free_ports(n: int) -> list[int]:
+    """Ports of this machine that nobody has.
 
-    def __init__(self, n: int) -> None:
-        self._sockets = [socket.socket() for _ in range(n)]
-
-    def __enter__(self) -> list[int]:
-        for each in self._sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in self._sockets]
-
-    def __exit__(self, *_: object) -> None:
-        for each in self._sockets:
-            each.close()
+    The system gives none of them to whoever asks for any port: none is taken by chance before our
+    program listens on it, or while that starts again.
+    """
+    found: set[int] = set()
+    while len(found) < n:
+        port = _LOWEST_PORT + secrets.randbelow(_BEYOND_PORTS - _LOWEST_PORT)
+        if not _is_taken(port):
+            found.add(port)
+    return list(found)
 
 
 def _is_taken(port: int) -> bool:

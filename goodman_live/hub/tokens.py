@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import httpx
 
+from ..errors import Away
+
 _FRESH_SECONDS, _STALE_SECONDS = 10.0, 600.0
 _MOST = 10_000
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class _Answer:
 class HubTokens:
     """Asks the hub for the user of a token, and remembers the answer for some seconds.
 
-    While the hub is away, as when it starts again, what it said some minutes ago still holds.
+    While the hub is away, as when it starts again, what it said some minutes ago still holds; of
+    other tokens nobody can say whose they are.
 
     Parameters
     ----------
@@ -43,7 +46,13 @@ class HubTokens:
         self._http.close()
 
     def name_of(self, token: str) -> str | None:
-        """The user name that a token stands for; None if it does not hold, or not for us."""
+        """The user name that a token stands for; None if it does not hold, or not for us.
+
+        Raises
+        ------
+        Away
+            If the hub does not answer.
+        """
         if not (token.isascii() and token.isprintable()):
             return None
         now = time.monotonic()
@@ -54,9 +63,12 @@ class HubTokens:
             answer = self._http.get(self._address, headers={"Authorization": f"token {token}"})
             if answer.is_server_error:
                 answer.raise_for_status()
-        except httpx.HTTPError:
-            still = known is not None and now - known.asked < _STALE_SECONDS
-            return known.name if still else None
+        except httpx.HTTPError as error:
+            if known is not None and now - known.asked < _STALE_SECONDS:
+                return known.name
+            raise Away(
+                "The hub must say whose the key is; it does not answer just now. Try again."
+            ) from error
         name = self._name_in(answer)
         with self._lock:
             if len(self._known) >= _MOST:

@@ -46,13 +46,15 @@ def explored(products: Products, row: FileRow) -> dict[str, FileRow]:
 class WayBack(Asking):
     """A bar with the way back to the frame.
 
-    Deeds: ``{'back': True}``, ``{'choose': name of an explorer}``.
+    Deeds: ``{'back': True}``, ``{'choose': name of an explorer}``; with ``'sure'`` where it was
+    asked whether what is not saved may go.
     """
 
     title = param.String(doc="what is explored")
     choices = param.List(default=[], doc="names of the explorers for it")
     chosen = param.String(doc="which of them is open")
     note = param.String(doc="said while it is not there yet")
+    risked = param.Dict(default={}, doc="the deed that would lose what was decided and not saved")
 
     _css = (
         ASKING_CSS
@@ -61,6 +63,7 @@ class WayBack(Asking):
   border-bottom: 1px solid var(--gl-line); }
 h2 { font-size: 14px; font-weight: 650; margin: 0; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }
+dialog .bar { height: auto; padding: 0; border: 0; }
 """
     )
     _esm = (
@@ -89,7 +92,13 @@ export function render({ model }) {
   };
   document.addEventListener('keydown', pressed);
   model.on('remove', () => document.removeEventListener('keydown', pressed));
+  const ask = () => {
+    const {count, ...deed} = model.risked;
+    if (count) confirmed(bar, 'What you decided here is not saved.', 'Leave all the same',
+      () => tell({...deed, sure: true}));
+  };
   for (const name of ['title', 'note', 'choices', 'chosen']) model.on(name, show);
+  model.on('risked', ask);
   show();
   bar.append(back, choices, title, note);
   requestAnimationFrame(() => back.focus());
@@ -180,7 +189,9 @@ class Advanced:
         self.bar.note = getattr(explorer, "note", "")
 
     def _deed(self, deed: dict[str, Any]) -> None:
-        if "choose" in deed:
+        if getattr(self.explorer, "unsaved", False) and not deed.get("sure"):
+            self.bar.risked = deed
+        elif "choose" in deed:
             self._choose(deed["choose"])
         elif self.is_open:
             self.leave()

@@ -36,13 +36,13 @@ const asking = (model) => {
 };
 // Puts text where it can be pasted from; `where` is inside the part.
 const copied = async (where, text, told) => {
-  const before = told.textContent;
+  const before = told.dataset.before ??= told.textContent;  // it may say so already
   try { await navigator.clipboard.writeText(text); }
   catch {  // not allowed here: the old way
     const area = make('textarea'); area.value = text; where.append(area); area.select();
     document.execCommand('copy'); area.remove();
   }
-  told.textContent = 'Copied'; setTimeout(() => { told.textContent = before; }, 1500);
+  told.textContent = 'Copied'; setTimeout(() => { told.textContent = before; }, 3000);
 };
 // Asks before something is done that cannot be taken back; `where` is inside the part.
 const confirmed = (where, question, yes, deed) => {

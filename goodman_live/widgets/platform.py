@@ -55,6 +55,7 @@ def setup() -> ModuleType:
 
     if not in_pages():
         _leave_output_alone()
+        _hear_where_cells_run()
         pn.extension(comms="ipywidgets" if in_voila() else "default", inline=not assets)
     pn.config.exception_handler = report
     if in_pages():
@@ -81,6 +82,30 @@ def _leave_output_alone() -> None:
             return None
 
     pyviz_comms.StandardOutput = Nothing
+
+
+def _hear_where_cells_run() -> None:
+    """Deal with what the page says in the thread of the cells, between them.
+
+    JupyterLab has it done in a thread beside them. A cell that changes a widget meanwhile would
+    tell the page so in pieces that get mixed with those of the other thread, and the page
+    understands nothing from there on.
+    """
+    import pyviz_comms
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # nobody runs cells here
+        return
+    heard, where = pyviz_comms.Comm._handle_msg, threading.get_ident()
+
+    def hear(comm: Any, message: Any) -> None:
+        if threading.get_ident() == where:
+            heard(comm, message)
+        else:
+            loop.call_soon_threadsafe(heard, comm, message)
+
+    pyviz_comms.Comm._handle_msg = hear
 
 
 def _draw_by_wire() -> None:

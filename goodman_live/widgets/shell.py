@@ -7,6 +7,7 @@ pages and back, gives the page shown the events of the archive, and says when th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -91,9 +92,10 @@ class Shell(pn.viewable.Viewer):
     def start(self) -> None:
         """Show the page of the address, then follow the archive until `stop`."""
         loop = asyncio.get_running_loop()
+        last = self._last_event()  # what happens while the page is opened is told to it
         guarded(self._open)(self.visit.page, self.visit.query)
         threading.Thread(
-            target=self._follow, args=(loop,), name="goodman-live-events", daemon=True
+            target=self._follow, args=(loop, last), name="goodman-live-events", daemon=True
         ).start()
         threading.Thread(
             target=self._look, args=(loop,), name="goodman-live-archive", daemon=True
@@ -180,10 +182,15 @@ class Shell(pn.viewable.Viewer):
 
     # The archive
 
-    def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _last_event(self) -> int | None:
+        """Number of the newest event; None while the archive is away."""
+        with contextlib.suppress(GoodmanError):
+            return self.visit.archive.last_event()
+        return None
+
+    def _follow(self, loop: asyncio.AbstractEventLoop, last: int | None) -> None:
         """Runs in a thread: what happens in the archive is given to the page shown."""
         take = guarded(self._take)
-        last = None
         while not self._stop.is_set():
             try:
                 if last is None:

@@ -152,6 +152,11 @@ class WavelengthExplorer(pn.viewable.Viewer):
         self._keeper, self._row = keeper, row
         self.head.can_save = True
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was decided that would be lost now."""
+        return self.head.unsaved and self.saving is None
+
     def __panel__(self) -> pn.Column:
         return self._layout
 

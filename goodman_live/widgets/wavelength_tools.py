@@ -95,7 +95,7 @@ export function render({ model, view }) {"""
     if (title) node.title = title; return node; };
   const group = (...nodes) => { const node = make('span', 'group'); node.append(...nodes);
     return node; };
-  let count = 0, warned = false;
+  let count = 0;
   const act = (what) => { model.act = `${what}:${++count}`; };
   const button = (text, what, title) => { const node = make('button', null, text, title);
     node.onclick = () => act(what); return node; };
@@ -151,9 +151,8 @@ export function render({ model, view }) {"""
     library.setAttribute('aria-pressed', model.overlay);
     log.setAttribute('aria-pressed', model.log);
     note.textContent = model.overlay ? `Laid over: ${model.template}. ${model.note}` : model.note;
-    message.textContent = warned ? 'What you decided is not saved. Esc again leaves all the same.'
-      : model.message;
-    message.classList.toggle('trouble', model.trouble || warned);
+    message.textContent = model.message;
+    message.classList.toggle('trouble', model.trouble);
   };
   const pressed = (event) => {
     const from = event.composedPath()[0];
@@ -162,8 +161,6 @@ export function render({ model, view }) {"""
     const taken = () => { event.preventDefault(); event.stopPropagation(); };
     if (event.key === '?') { taken(); help.onclick(); }
     else if (event.key === 'Escape' && !keys.hidden) { taken(); keys.hidden = true; }
-    else if (event.key === 'Escape' && model.unsaved && !warned) {
-      taken(); warned = true; show(); setTimeout(() => { warned = false; show(); }, 4000); }
     else if (/^([ardutlzmfs0-5]|ArrowLeft|ArrowRight)$/.test(event.key)) {
       taken(); act(event.key); }
   };

@@ -73,7 +73,8 @@ class Wire:
         self._n_bytes = 0
         self._number = 0
         self._is_heard = False
-        self._n_kinds = 0  # of models of our own, known to the browser
+        # Of models of all kinds when we last looked, and of our own, which the browser knows.
+        self._n_all_kinds, self._n_kinds = 0, 0
         self._comm = create_comm(target_name=TARGET)
         self._comm.on_msg(guarded(self._received))
         document.on_change_dispatch_to(self)
@@ -127,8 +128,11 @@ class Wire:
 
     def _new_kinds(self) -> list[Any]:
         """Kinds of models that came into being since: a page was imported."""
+        n_all_kinds = len(Model.model_class_reverse_map)
+        if n_all_kinds == self._n_all_kinds:
+            return []
         kinds = _own_kinds()
-        new, self._n_kinds = kinds[self._n_kinds :], len(kinds)
+        new, self._n_kinds, self._n_all_kinds = kinds[self._n_kinds :], len(kinds), n_all_kinds
         return Serializer().encode(new) if new else []
 
     def _keep(self, message: _Message) -> None:

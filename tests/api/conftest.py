@@ -48,7 +48,7 @@ class Site:
         """A client with the key of somebody, or without one."""
         if who not in self.clients:
             headers = {"Authorization": f"Token {self.keys[who]}"} if who else {}
-            options = {"base_url": f"{self.address}/api/", "timeout": 60}
+            options = {"base_url": f"{self.address}/api/", "timeout": 200}
             self.clients[who] = httpx.Client(headers=headers, **options)
         return self.clients[who]
 
@@ -131,7 +131,7 @@ def running(app):
     server = server_of(app, port=port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not server.started:
         if time.monotonic() > deadline or not thread.is_alive():
             raise RuntimeError("the server did not start")
@@ -140,4 +140,4 @@ def running(app):
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(15)
+        thread.join(60)

@@ -330,7 +330,7 @@ def test_no_address_of_the_schema_breaks_on_hostile_parts(site):
     schema = site.client("root").get("openapi.json").json()
     host = site.address.removeprefix("http://")
     headers = {"Authorization": f"Token {site.keys['root']}", "Content-Type": "application/json"}
-    connection = http.client.HTTPConnection(host, timeout=30)
+    connection = http.client.HTTPConnection(host, timeout=120)
     n_tried = 0
     for path, methods in schema["paths"].items():
         if "{" not in path:
@@ -415,12 +415,13 @@ def test_no_answer_tells_where_the_archive_is(site):
 
 
 def test_the_documentation_fetches_nothing_from_elsewhere(site):
-    page = httpx.get(f"{site.address}/api/docs")
+    page = httpx.get(f"{site.address}/api/docs", timeout=60)
     assert page.status_code == 200 and "https://" not in page.text and "cdn" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         assert f"/api/docs/static/{name}" in page.text
-        assert httpx.get(f"{site.address}/api/docs/static/{name}").status_code == 200
+        found = httpx.get(f"{site.address}/api/docs/static/{name}", timeout=60)
+        assert found.status_code == 200
 
 
 def test_pages_of_others_are_given_no_access(site):

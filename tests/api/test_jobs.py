@@ -40,8 +40,8 @@ def raw(shop):
 
 
 def followed(client, job):
-    deadline = time.monotonic() + 60
-    while job["state"] == "running" and time.monotonic() < deadline:
+    deadline = time.monotonic() + 180
+    while job["state"] in ("queued", "running") and time.monotonic() < deadline:
         time.sleep(0.05)
         job = ok(client.get(job["url"]))
     return job

@@ -53,7 +53,7 @@ def test_a_script_in_the_manner_of_the_old_manual_runs_unchanged(site):
 def test_the_key_is_known_whatever_the_case_of_the_word_before_it(site, scheme):
     for key in (site.keys["member"], site.keys["member"].upper()):
         header = {"Authorization": f"{scheme} {key}"}
-        told = ok(httpx.get(f"{site.address}/api/users/me", headers=header))
+        told = ok(httpx.get(f"{site.address}/api/users/me", headers=header, timeout=60))
         assert told["username"] == "member" and told["proposals"] == [MINE]
 
 
@@ -73,10 +73,10 @@ def test_the_key_is_known_whatever_the_case_of_the_word_before_it(site, scheme):
 def test_without_a_key_that_holds_nothing_is_told(site, header):
     headers = {} if header is None else {"Authorization": header}
     for path in ("files/", "files/1/", "files/1/download", "rows/", "events", "logs/", "users/me"):
-        answer = httpx.get(f"{site.address}/api/{path}", headers=headers)
+        answer = httpx.get(f"{site.address}/api/{path}", headers=headers, timeout=60)
         assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Token"
         assert set(answer.json()) == {"detail"}
-    assert ok(httpx.get(f"{site.address}/api/", headers=headers))["status"] == "ok"
+    assert ok(httpx.get(f"{site.address}/api/", headers=headers, timeout=60))["status"] == "ok"
 
 
 def test_a_cookie_or_an_address_with_the_key_opens_nothing(site):
@@ -84,17 +84,20 @@ def test_a_cookie_or_an_address_with_the_key_opens_nothing(site):
     names = ("token", "Authorization", "session", "key")
     cookies = "; ".join(f"{name}={key}" for name in names)
     address = f"{site.address}/api/files/?token={key}&Authorization=Token%20{key}"
-    assert httpx.get(address, headers={"Cookie": cookies}).status_code == 401
+    options = {"headers": {"Cookie": cookies}, "timeout": 60}
+    assert httpx.get(address, **options).status_code == 401
     form = {"email": "evil@soar.org", "action": "add", "token": key}
     address = f"{site.address}/api/proposals/collaborators/1/"
-    assert httpx.post(address, data=form, headers={"Cookie": cookies}).status_code == 401
+    assert httpx.post(address, data=form, **options).status_code == 401
 
 
 def test_a_token_is_shown_once_listed_and_revoked(site):
     member = site.client("member")
     made = ok(member.post("tokens/", json={"label": "script", "days": 1}), 201)
     own = httpx.Client(
-        base_url=f"{site.address}/api/", headers={"Authorization": f"Token {made['key']}"}
+        base_url=f"{site.address}/api/",
+        headers={"Authorization": f"Token {made['key']}"},
+        timeout=60,
     )
     with own:
         ok(own.get("users/me"))
@@ -125,7 +128,7 @@ def test_a_removed_collaborator_sees_nothing_from_then_on(site):
     key = site.people.add_token(added.user.id)[1]
     row = site.row(proposal=MINE, data_type=0)
     with httpx.Client(
-        base_url=f"{site.address}/api/", headers={"Authorization": f"Token {key}"}
+        base_url=f"{site.address}/api/", headers={"Authorization": f"Token {key}"}, timeout=60
     ) as client:
         ok(client.get(f"files/{row.id}/"))
         site.people.remove_collaborator(MINE, added.user.email)

@@ -75,7 +75,7 @@ def try_out(label, mode, strategy, headers):
     @given(case=strategy, number=st.integers(1, 26))
     def tried(case, number):
         _name_a_file(case, number)
-        answer = case.call(headers=headers, timeout=20)
+        answer = case.call(headers=headers, timeout=120)
         if answer.content != NO_HTTP:
             case.validate_response(answer, checks=CHECKS)
 

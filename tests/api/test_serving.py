@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -26,29 +27,33 @@ def served(tmp_path):
     command += ["--port", str(port), "--prefix", "/gsp/api"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(address)
-            break
-        except httpx.ConnectError:
+    deadline = time.monotonic() + 120
+    try:
+        while True:
+            assert child.poll() is None and time.monotonic() < deadline
+            with contextlib.suppress(httpx.ConnectError):
+                httpx.get(address, timeout=60)
+                break
             time.sleep(0.05)
-    yield address, child
-    child.kill()
-    child.wait()
-    child.stdout.close()
+        yield address, child
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
 
 
 def test_the_command_serves_under_its_prefix_until_it_is_told_to_end(served):
     address, child = served
-    status = httpx.get(f"{address}/gsp/api/").json()
-    assert status["status"] == "ok" and status["documentation"] == "/gsp/api/docs"
-    assert "/gsp/api/files/" in httpx.get(f"{address}/gsp/api/openapi.json").json()["paths"]
-    page = httpx.get(f"{address}/gsp/api/docs").text
-    assert "/gsp/api/docs/static/swagger-ui-bundle.js" in page and "/gsp/api/openapi.json" in page
-    assert httpx.get(f"{address}/api/").status_code == 404
+    with httpx.Client(base_url=address, timeout=60) as client:
+        status = client.get("/gsp/api/").json()
+        assert status["status"] == "ok" and status["documentation"] == "/gsp/api/docs"
+        assert "/gsp/api/files/" in client.get("/gsp/api/openapi.json").json()["paths"]
+        page = client.get("/gsp/api/docs").text
+        assert "/gsp/api/docs/static/swagger-ui-bundle.js" in page
+        assert "/gsp/api/openapi.json" in page
+        assert client.get("/api/").status_code == 404
     child.send_signal(signal.SIGTERM)
-    child.wait(10)
+    child.wait(60)
     assert child.stdout.read().startswith(f"{address}/gsp/api/docs")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .serving import CHROMIUM, FLAGS, NO_CHROMIUM, Dashboard, leaves
+from .serving import CHROMIUM, FLAGS, NO_CHROMIUM, Dashboard, leaves, opened
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +21,13 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A page that fails the test when it logs an error or asks for anything outside 127.0.0.1."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
     errors, outside = [], []
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: outside.append(request.url) if leaves(request.url) else None)
-    page.on("websocket", lambda socket: outside.append(socket.url) if leaves(socket.url) else None)
-    yield page
-    context.close()
+    with opened(browser, viewport={"width": 1280, "height": 800}) as page:
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda asked: outside.append(asked.url) if leaves(asked.url) else None)
+        page.on("websocket", lambda line: outside.append(line.url) if leaves(line.url) else None)
+        yield page
     assert [error for error in errors if "favicon" not in error] == []
     assert outside == []
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,14 +28,27 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 60_000  # [ms] for a browser on a busy machine
+PATIENCE = 120_000  # [ms] for a browser on a busy machine
 ADDRESS = r"http://127\.0\.0\.1:\d+/"
 
 
-def expect(locator):
+def expect(what):
+    """Playwright's own, with our patience."""
     from playwright.sync_api import expect
 
-    return expect(locator)
+    expect.set_options(timeout=PATIENCE)
+    return expect(what)
+
+
+@contextlib.contextmanager
+def opened(browser, **options):
+    """A page of a context of its own, whose deeds have our patience."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 def leaves(url: str) -> bool:
@@ -43,9 +57,9 @@ def leaves(url: str) -> bool:
     return parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1"
 
 
-def wait_until(condition, timeout_seconds: float = 30):
+def wait_until(condition):
     """Wait for something to be true; what it was then."""
-    end = time.monotonic() + timeout_seconds
+    end = time.monotonic() + PATIENCE / 1000
     while not (found := condition()):
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
@@ -55,20 +69,31 @@ def wait_until(condition, timeout_seconds: float = 30):
 @contextlib.contextmanager
 def server(command, pattern=ADDRESS):
     """A server as a process of its own; the address that it announces."""
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        lines = iter(process.stdout.readline, "")
-        yield next(found[0] for found in (re.search(pattern, line) for line in lines) if found)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:  # a pipe that nobody reads fills up
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+        def announced():
+            is_over = process.poll() is not None
+            said = Path(log.name).read_text()
+            found = re.search(pattern, said)
+            assert found or not is_over, said
+            return found
+
+        try:
+            yield wait_until(announced)[0]
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen, number: int = signal.SIGTERM) -> int:
+    """End a process that does so in good order; its exit code."""
+    process.send_signal(number)
+    return process.wait(PATIENCE / 1000)
 
 
 class Dashboard:
@@ -116,13 +141,12 @@ class Dashboard:
     def kill(self) -> None:
         """End it at once, as a crash does."""
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE / 1000)
         self.process.stdout.close()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; the exit code."""
-        self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = end(self.process, number)
         self.process.stdout.close()
         self.archive.close()
         return code

@@ -13,7 +13,7 @@ from widgets.extractable import ROW, fill_archive, reduce_one
 
 from goodman_live.recipes import ReductionSettings
 
-from .serving import PATIENCE, expect, server, wait_until
+from .serving import expect, server, wait_until
 
 EXPLORER = """
 from goodman_live.catalog import Archive
@@ -72,51 +72,63 @@ def test_the_explorer_answers_under_voila_and_saves_a_version(archive, tmp_path,
     with under_voila(tmp_path, text) as url:
         page.goto(url)
         head = page.locator(".gl-trial")
-        expect(head).to_have_attribute("data-drawn", "1", timeout=PATIENCE)
+        expect(head).to_have_attribute("data-drawn", "1")
         page.get_by_role("button", name="Keep this as A").click()
         # By the keyboard, by the form, and by dragging.
         slider = page.get_by_role("slider", name="Aperture, above")
-        width = float(slider.get_attribute("aria-valuenow"))
+        field = page.get_by_label("Extraction width", exact=True)
+        width, first = number_of(slider), float(field.input_value())
         slider.press("Shift+ArrowRight")
-        expect(page.locator("table")).to_contain_text("Extraction width", timeout=PATIENCE)
+        expect(page.locator("table")).to_contain_text("Extraction width")
         page.get_by_label("Extraction type", exact=True).select_option("optimal")
-        expect(page.locator("table")).to_contain_text("fractional → optimal", timeout=PATIENCE)
+        expect(page.locator("table")).to_contain_text("fractional → optimal")
         knob = page.locator(".handle.aperture rect").last.bounding_box()
         page.mouse.move(knob["x"] + 4, knob["y"] + 4)
         page.mouse.down()
         page.mouse.move(knob["x"] + 44, knob["y"] + 20, steps=6)
         page.mouse.up()
-        wait_until(lambda: float(slider.get_attribute("aria-valuenow")) > width + 2)
+        wait_until(lambda: number_of(slider) > width + 2)
+        # The line is where it was dragged to at once, the settings follow.
+        wait_until(
+            lambda: (
+                number_of(slider) / width
+                == pytest.approx(float(field.input_value()) / first, abs=0.02)
+            )
+        )
         # One edge alone.
         page.get_by_role("button", name="Mirrored").click()
         below = page.get_by_role("slider", name="Aperture, below")
         alone = page.get_by_role("slider", name="Background, outer edge, above")
-        before = [float(one.get_attribute("aria-valuenow")) for one in (below, slider, alone)]
+        before = [number_of(one) for one in (below, slider, alone)]
         below.press("Shift+ArrowUp")
         alone.press("Shift+ArrowUp")
-        wait_until(lambda: float(alone.get_attribute("aria-valuenow")) > before[2] + 0.5)
-        expect(page.locator("table")).to_contain_text("Extraction offset", timeout=PATIENCE)
-        expect(page.locator("table")).to_contain_text("Upper background width", timeout=PATIENCE)
-        assert float(slider.get_attribute("aria-valuenow")) == pytest.approx(before[1], abs=0.2)
+        wait_until(lambda: number_of(alone) > before[2] + 0.5)
+        expect(page.locator("table")).to_contain_text("Extraction offset")
+        expect(page.locator("table")).to_contain_text("Upper background width")
+        assert number_of(slider) == pytest.approx(before[1], abs=0.2)
         # A faint object by a click beside the found one.
         plot = page.locator(".plot svg").bounding_box()
         page.mouse.click(plot["x"] + 30, plot["y"] + 60)
         choice = page.locator("#gl-object")
-        expect(choice.locator("option")).to_have_count(2, timeout=PATIENCE)
-        expect(head).to_have_attribute("data-refining", "false", timeout=PATIENCE)
+        expect(choice.locator("option")).to_have_count(2)
+        expect(head).to_have_attribute("data-refining", "false")
         choice.select_option(index=0)
         expect(page.get_by_role("slider", name="Centre of the object")).to_have_attribute(
-            "aria-valuenow", re.compile(f"^{int(ROW)}"), timeout=PATIENCE
+            "aria-valuenow", re.compile(f"^{int(ROW)}")
         )
         look_at_the_image(page)
         page.get_by_role("button", name="Copy as code").click()
         cell = page.get_by_label("Notebook cell")
-        expect(cell).to_have_value(re.compile(r"extraction_type='optimal'"), timeout=PATIENCE)
+        expect(cell).to_have_value(re.compile(r"extraction_type='optimal'"))
         page.get_by_role("button", name="Save as new version").click()
-        expect(page.get_by_text("Saved as version 2")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("Saved as version 2")).to_be_visible()
         page.goto("about:blank")
     versions = {row.version for row in archive.children(raw.id)}
     assert versions == {1, 2}
+
+
+def number_of(slider):
+    return float(slider.get_attribute("aria-valuenow"))
 
 
 def look_at_the_image(page):
@@ -126,14 +138,14 @@ def look_at_the_image(page):
     expect(card).to_be_hidden()
     for step in (0, 2):
         page.mouse.move(place["x"] + step, place["y"] + 110)
-    expect(page.locator(".gl-readout").first).to_contain_text("electron", timeout=PATIENCE)
+    expect(page.locator(".gl-readout").first).to_contain_text("electron")
     page.keyboard.press("k")
-    expect(card).to_contain_text("Peak along column", timeout=PATIENCE)
+    expect(card).to_contain_text("Peak along column")
     expect(card).to_contain_text("″")
     page.keyboard.press("Escape")
-    expect(card).to_be_hidden(timeout=PATIENCE)
+    expect(card).to_be_hidden()
     page.keyboard.press("l")
-    expect(card).to_contain_text("Row ", timeout=PATIENCE)
+    expect(card).to_contain_text("Row ")
     page.get_by_role("button", name="Close").click()
     # Nobody who types wants to measure.
     level = page.get_by_label("low level")
@@ -142,7 +154,7 @@ def look_at_the_image(page):
     level.press("a")
     level.press("Backspace")
     level.press("Enter")
-    expect(page.get_by_label("Limits")).to_have_value("manual", timeout=PATIENCE)
+    expect(page.get_by_label("Limits")).to_have_value("manual")
     expect(card).to_be_hidden()
 
 
@@ -150,42 +162,40 @@ def test_the_form_checks_marks_resets_and_saves_under_panel(tmp_path, page):
     with under_panel(tmp_path, FORM) as url:
         page.goto(url.replace("localhost", "127.0.0.1"))
         width = page.get_by_label("Extraction width", exact=True)
-        width.fill("3.5", timeout=PATIENCE)
+        width.fill("3.5")
         width.press("Tab")
         field = page.locator(".field[data-name=extraction_width]")
-        expect(field).to_have_class("field changed", timeout=PATIENCE)
+        expect(field).to_have_class("field changed")
         # What is refused stays where it is, with the reason, also when others change.
         most = page.get_by_label("Maximum number of targets", exact=True)
         most.fill("0")
         most.press("Tab")
         page.get_by_label("Ignore bias", exact=True).check()
         why = page.locator(".field[data-name=max_targets] .wrong")
-        expect(why).to_have_text(
-            "Maximum number of targets must be at least 1, not 0.", timeout=PATIENCE
-        )
+        expect(why).to_have_text("Maximum number of targets must be at least 1, not 0.")
         differ = f"2 of {len(ReductionSettings.names())} settings differ"
-        expect(page.get_by_text(differ)).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(differ)).to_be_visible()
         expect(most).to_have_value("0")
         expect(most).to_have_attribute("aria-invalid", "true")
         save, status = page.get_by_role("button", name="Save as"), page.locator(".message")
         save.click()
-        expect(status).to_contain_text("a value that is refused", timeout=PATIENCE)
+        expect(status).to_contain_text("a value that is refused")
         page.get_by_label("Reset Maximum number of targets to 3").click()
-        expect(most).to_have_value("3", timeout=PATIENCE)
+        expect(most).to_have_value("3")
         save.click()
-        expect(status).to_have_text("Bias frames are not to be ignored here.", timeout=PATIENCE)
+        expect(status).to_have_text("Bias frames are not to be ignored here.")
         # JSON by hand and from a file.
         page.get_by_text("As JSON").click()
         page.get_by_label("Settings as JSON").fill('{"trace_order": 99}')
         page.get_by_role("button", name="Apply").click()
-        expect(status).to_contain_text("must be at most 7, not 99", timeout=PATIENCE)
+        expect(status).to_contain_text("must be at most 7, not 99")
         with page.expect_download() as loading:
             page.get_by_role("button", name="Download").click()
         kept = tmp_path / "kept.json"
         loading.value.save_as(kept)
         page.get_by_role("button", name="Reset all").click()
-        expect(page.get_by_text("All settings have their defaults")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("All settings have their defaults")).to_be_visible()
         page.get_by_label("Settings file").set_input_files(kept)
-        expect(width).to_have_value("3.5", timeout=PATIENCE)
+        expect(width).to_have_value("3.5")
         expect(page.get_by_label("Ignore bias", exact=True)).to_be_checked()
         page.goto("about:blank")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -174,28 +173,25 @@ def tried(hub) -> dict[str, str]:
 def main(spawner: str) -> None:
     import sys
 
-    from running import MINE, OTHERS, RunningHub, wait_for
+    from running import MINE, OTHERS, RunningHub
 
     from goodman_live.simulate import SetUp, write_night
 
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        hub = RunningHub(Path(name), spawner=spawner)
+        hub = RunningHub(Path(name) / "hub", spawner=spawner)
+        hub.folder.mkdir()
         hub.prepare()
-        hub.start()
-        try:
+        with hub.running():
             setup = SetUp.preset("400_M2").window(100)
             numbers = {"n_bias": 3, "n_flat": 3, "n_arc": 2, "n_science": 2}
-            write_night(hub.incoming, setup=setup, proposals=(MINE, OTHERS), **numbers)
-            wait_for(lambda: hub.users["pia"].api("files/").json()["count"] > 8, "frames")
-            pia = hub.users["pia"]
-            pia.start_notebooks()
-            time.sleep(2)
+            night = Path(name) / "night"
+            write_night(night, setup=setup, proposals=(MINE, OTHERS), **numbers)
+            hub.take(night)
+            hub.users["pia"].start_notebooks()
             for attack, got in tried(hub).items():
                 sys.stdout.write(
                     f"| {attack} | {'**got it**' if got else 'refused'} | {got[:90]}\n"
                 )
-        finally:
-            hub.stop()
 
 
 if __name__ == "__main__":

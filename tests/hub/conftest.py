@@ -40,9 +40,15 @@ def hub(tmp_path_factory):
         further += "[limits]\nmemory = 1.5\nprocesses = 150\n"
         hub = RunningHub(folder, further=further)
         hub.prepare()
-        hub.start()
-        yield hub
-        hub.stop()
+        with hub.running():
+            yield hub
+
+
+@pytest.fixture(scope="session")
+def observed(hub, night):
+    """The same with all frames of the night in its archive."""
+    hub.take(night)
+    return hub
 
 
 @pytest.fixture(scope="module")

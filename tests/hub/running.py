@@ -16,26 +16,27 @@ import uuid
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import httpx
 from access_world import CHEAP
 from astropy.io import fits
 from websockets.sync.client import connect as connect_socket
 
-from goodman_live.catalog import Archive
+from goodman_live.catalog import RAW, Archive
+from goodman_live.hub.services import free_ports
 from goodman_live.hub.supervisor import die_with_parent
 from goodman_live.mail import FolderMailer
 from goodman_live.people import Hasher, People
 
 MINE, OTHERS = "SOAR2026A-012", "SOAR2026A-034"
 PASSWORD = "violet-comet-27"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180  # on a busy machine
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, nor gets by chance."""
+    return free_ports(1)[0]
 
 
 def wait_for(condition, what: str, seconds: float = PATIENCE_SECONDS):
@@ -126,7 +127,7 @@ class RunningHub:
             ) as people,
         ):
             rights = {"stella": {"is_staff": True}}
-            for name in ("pia", "mallory", "stella", "vera", "nora", "olga"):
+            for name in ("pia", "mallory", "stella", "vera", "nora", "olga", "walt"):
                 user = people.add_user(f"{name}@host.org", **rights.get(name, {}))
                 people.set_password(user.id, PASSWORD)
                 self.users[name] = HubUser(self, name, people.add_token(user.id, "test")[1])
@@ -148,12 +149,30 @@ class RunningHub:
         wait_for(lambda: "Live is at" in self.said() or self.process.poll() is not None, "a hub")
         assert self.process.poll() is None, self.said()
 
+    @contextlib.contextmanager
+    def running(self):
+        """It runs as long as this lasts, and is ended also when it does not come to work."""
+        try:
+            self.start()
+            yield
+        finally:
+            self.stop()
+
     def take(self, night: Path) -> None:
-        """The telescope writes all frames of a night; wait until many are in the archive."""
-        for path in sorted(night.glob("*.fits")):
+        """The telescope writes all frames of a night; wait until all are in the archive."""
+        paths = sorted(night.glob("*.fits"))
+        for path in paths:
             if not (self.incoming / path.name).exists():
                 shutil.copy(path, self.incoming / path.name)
-        wait_for(lambda: self.users["pia"].api("files/").json()["count"] > 8, "an index")
+        wanted = {path.name for path in paths}
+        wait_for(lambda: wanted <= self.frames_for("stella"), "an index of all frames")
+
+    def frames_for(self, name: str) -> set[str]:
+        """Names of the raw frames that somebody may see."""
+        which = {"page_size": 500, "data_type": RAW}
+        answer = self.users[name].api("files/", params=which)
+        assert answer.status_code == 200, answer.text
+        return {each["file_name"] for each in answer.json()["results"]}
 
     def take_frame(self, night: Path, number: int) -> str:
         """The telescope writes one more frame of the PI's proposal; its name."""
@@ -169,10 +188,12 @@ class RunningHub:
         try:
             page = httpx.get(f"{self.address}/hub/login", timeout=10)
             pages = httpx.get(f"{self.address}/services/dashboards/live", timeout=10)
-            codes = page.status_code, pages.status_code
-            return (*codes, self.users["pia"].api("users/me").status_code) == (200, 302, 200)
+            codes = page.status_code, self.users["pia"].api("users/me").status_code
         except httpx.HTTPError:
             return False
+        # While the proxy does not know of the pages, the hub sends whoever asks to one of its own.
+        is_from_pages = "/hub/api/oauth2/authorize" in pages.headers.get("Location", "")
+        return codes == (200, 200) and is_from_pages
 
     def said(self) -> str:
         return (self.folder / "out.log").read_text()
@@ -186,7 +207,7 @@ class RunningHub:
             user.http.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        self.process.wait(PATIENCE_SECONDS)
 
     def children(self) -> dict[str, int]:
         """The programs that it runs, by a word of their command lines."""
@@ -202,6 +223,18 @@ class RunningHub:
             line = _command_line(pid)
             found |= {name: pid for name, word in words.items() if word in line}
         return found
+
+
+def kill(hub: RunningHub, name: str) -> None:
+    """Kill a program; wait until there is another of it, and all answers again."""
+    before = hub.children()
+    os.kill(before[name], signal.SIGKILL)
+    wait_for(lambda: hub.children().get(name, before[name]) != before[name], f"a new {name}")
+    after = hub.children()
+    assert {n: p for n, p in after.items() if n != name} == {
+        n: p for n, p in before.items() if n != name
+    }
+    wait_for(hub.works, f"all of it after {name}")
 
 
 def _children_of(pid: int) -> list[int]:
@@ -224,7 +257,7 @@ class HubUser:
     name: str
     key: str
     token: str = ""
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=PATIENCE_SECONDS))
 
     def api(self, path: str, key: str | None = None, method: str = "GET", **more) -> httpx.Response:
         """What the archive's API answers, by the proxy."""
@@ -264,8 +297,20 @@ class HubUser:
     def start_notebooks(self) -> None:
         """Start their server and wait for it."""
         self.asked("POST", f"hub/api/users/{self.name}/server")
-        status = f"user/{self.name}/api/status"
-        wait_for(lambda: self.asked("GET", status).status_code == 200, "a notebook server")
+        self.notebooks_started()
+
+    def notebooks_started(self) -> str:
+        """When the server that runs, or is about to, was started."""
+        return self.answered(f"user/{self.name}/api/status")["started"]
+
+    def answered(self, path: str) -> Any:
+        """What something behind the hub answers, once it does."""
+
+        def answer() -> httpx.Response | None:
+            found = self.asked("GET", path)
+            return found if found.status_code == 200 else None
+
+        return wait_for(answer, f"an answer to {path}").json()
 
     def run(self, code: str, notebook: str = "look.ipynb") -> str:
         """Run code in a kernel of theirs, that of a notebook; what it printed."""
@@ -278,11 +323,16 @@ class HubUser:
         base = f"user/{self.name}/api/kernels"
         session = {"kernel": {"name": "python3"}, "name": notebook, "type": "notebook"}
         session |= {"path": f"{uuid.uuid4().hex}.ipynb"}
-        made = self.asked("POST", f"user/{self.name}/api/sessions", json=session).json()
+        answer = self.asked("POST", f"user/{self.name}/api/sessions", json=session)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
         kernel = made["kernel"]["id"]
         address = f"{self.hub.address}/{base}/{kernel}/channels".replace("http", "ws", 1)
         headers = {"Authorization": f"token {self.get_token()}"}
-        with connect_socket(address, additional_headers=headers, max_size=None) as channel:
+        patient = {"open_timeout": PATIENCE_SECONDS, "ping_interval": None}
+        with connect_socket(
+            address, additional_headers=headers, max_size=None, **patient
+        ) as channel:
             channel.send(json.dumps(_execute(code)))
             yield channel
         self.asked("DELETE", f"user/{self.name}/api/sessions/{made['id']}")

@@ -6,12 +6,12 @@ import os
 import signal
 
 import pytest
-from browser.serving import PATIENCE, expect
+from browser.serving import expect
 
 from goodman_live.client import connect
 
 from .browsing import DASHBOARD, new_page, sign_in
-from .running import PASSWORD, wait_for
+from .running import PASSWORD, kill, wait_for
 
 NEW_PASSWORD = "sombrero-galaxy-104"
 
@@ -22,34 +22,21 @@ def page(hub, browser):
     page = new_page(browser, [])
     sign_in(page, hub, "pia")
     page.goto(f"{hub.address}/{DASHBOARD}")
-    expect(page.locator("span.link")).to_have_text("live", timeout=PATIENCE)
+    expect(page.locator("span.link")).to_have_text("live")
     return page
-
-
-def kill(hub, name: str) -> None:
-    """Kill a program; wait until there is another of it, and all answers again."""
-    before = hub.children()
-    os.kill(before[name], signal.SIGKILL)
-    wait_for(lambda: hub.children().get(name, before[name]) != before[name], f"a new {name}")
-    after = hub.children()
-    assert {n: p for n, p in after.items() if n != name} == {
-        n: p for n, p in before.items() if n != name
-    }
-    wait_for(hub.works, f"all of it after {name}")
 
 
 @pytest.mark.parametrize("name", ["proxy", "api", "dashboards", "engine", "hub"])
 def test_what_is_killed_comes_back_with_the_pages_and_the_rest_goes_on(hub, night, page, name):
     mallory = hub.users["mallory"]
     mallory.start_notebooks()
-    status = "user/mallory/api/status"
-    notebooks_started = mallory.asked("GET", status).json()["started"]
+    started = mallory.notebooks_started()
     kill(hub, name)
-    assert mallory.asked("GET", status).json()["started"] == notebooks_started
+    assert mallory.notebooks_started() == started
     number = 900 + len(list(hub.incoming.glob("*_after.fits")))
     frame = hub.take_frame(night, number)
-    expect(page.locator(".row").get_by_text(frame)).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("span.link")).to_have_text("live", timeout=PATIENCE)
+    expect(page.locator(".row").get_by_text(frame)).to_be_visible()
+    expect(page.locator("span.link")).to_have_text("live")
 
 
 def test_a_password_that_changes_while_the_hub_is_away_ends_the_sessions_of_before(hub):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from astropy.io import fits
-from browser.serving import PATIENCE, expect
+from browser.serving import expect
 
 from goodman_live.client import connect
 from goodman_live.errors import Refused
@@ -52,20 +52,20 @@ def test_a_script_stays_text_wherever_it_is_written(hub, evil_frame, browser):
     sign_in(page, hub, "stella")
     expect(page.get_by_text(EVIL).first).to_be_visible()
     page.goto(f"{hub.address}/services/dashboards/live?proposal={MINE}&file={evil_frame}")
-    expect(page.locator(".row[aria-selected=true] .what b")).to_have_text(EVIL, timeout=PATIENCE)
+    expect(page.locator(".row[aria-selected=true] .what b")).to_have_text(EVIL)
     page.get_by_role("tab", name="Comments").click()
-    expect(page.get_by_role("paragraph").get_by_text(EVIL)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("paragraph").get_by_text(EVIL)).to_be_visible()
     page.get_by_role("tab", name="Header").click()
     page.get_by_label("Filter header").fill("observer")
-    expect(page.locator("tbody tr").get_by_text(EVIL)).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("tbody tr").get_by_text(EVIL)).to_be_visible()
     for name in PAGES:
         link = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
         link.click()
-        expect(link).to_have_attribute("aria-current", "page", timeout=PATIENCE)
+        expect(link).to_have_attribute("aria-current", "page")
         if name in SHOWN:
             seen = page.get_by_text(SHOWN[name]).locator("visible=true").first
-            expect(seen).to_be_visible(timeout=PATIENCE)
+            expect(seen).to_be_visible()
         page.wait_for_load_state("networkidle")
         assert ran == [], name
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=/evil>')")
-    wait_for(lambda: page.evaluate("1") and ran, "the request that would have told of a script", 10)
+    wait_for(lambda: page.evaluate("1") and ran, "the request that would have told of a script")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from goodman_live.hub.state import prepare_state
 
 from .conftest import NO_PROXY
 from .openid_provider import CLIENT, SECRET
-from .running import HubUser, RunningHub, free_port, wait_for
+from .running import PATIENCE_SECONDS, HubUser, RunningHub, free_port, wait_for
 
 PROVIDER = Path(__file__).with_name("openid_provider.py")
 
@@ -40,36 +41,35 @@ def institute(tmp_path_factory):
     hub.prepare()
     site = read_site(folder / "site.toml")
     prepare_state(site)
-    wanted = {"proxy", "hub"}
-    started = [
-        subprocess.Popen([sys.executable, str(PROVIDER), str(port), str(folder / "who.json")])
-    ]
-    with (folder / "log").open("wb") as log:
+    with contextlib.ExitStack() as undo:
+        log = undo.enter_context((folder / "log").open("wb"))
+
+        def run(argv, **options) -> None:
+            process = subprocess.Popen(argv, stdout=log, stderr=log, **options)
+            undo.callback(process.wait, PATIENCE_SECONDS)
+            undo.callback(process.terminate)
+
+        run([sys.executable, str(PROVIDER), str(port), str(folder / "who.json")])
         for program in programs(site, Run.of(site), folder / "site.toml"):
-            if program.name in wanted:
-                environment = dict(program.environment) | {"PYTHONPATH": str(Path.cwd())}
-                started.append(
-                    subprocess.Popen(program.argv, env=environment, stdout=log, stderr=log)
-                )
+            if program.name in ("proxy", "hub"):
+                run(program.argv, env=program.environment | {"PYTHONPATH": str(Path.cwd())})
+        for user in hub.users.values():
+            undo.callback(user.http.close)
+        wait_for(lambda: is_there(f"http://127.0.0.1:{port}"), "the institute")
+        wait_for(lambda: is_there(f"{hub.address}/hub/login"), "a hub")
+        yield hub
 
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{hub.address}/hub/login", timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
 
-    wait_for(answers, "a hub")
-    yield hub
-    for process in reversed(started):
-        process.terminate()
-        process.wait(30)
-    for user in hub.users.values():
-        user.http.close()
+def is_there(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=10).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def come_from_institute(hub, **who) -> httpx.Response:
     (hub.folder / "who.json").write_text(json.dumps({"sub": "1"} | who))
-    with httpx.Client(timeout=30, follow_redirects=True) as browser:
+    with httpx.Client(timeout=PATIENCE_SECONDS, follow_redirects=True) as browser:
         return browser.get(f"{hub.address}/hub/oauth_login?next=%2Fhub%2Fhome")
 
 
@@ -94,7 +94,7 @@ def test_an_address_that_nobody_verified_is_refused(institute, told):
 
 
 def test_passwords_of_our_own_hold_beside_it(institute):
-    page = httpx.get(f"{institute.address}/hub/login", timeout=30)
+    page = httpx.get(f"{institute.address}/hub/login", timeout=PATIENCE_SECONDS)
     assert "Sign in with Observatory" in page.text
     stella = HubUser(institute, "stella", "")
     assert stella.sign_in().url.path == "/hub/home"
@@ -103,4 +103,4 @@ def test_passwords_of_our_own_hold_beside_it(institute):
 
 def test_an_answer_that_nobody_asked_for_is_refused(institute):
     address = f"{institute.address}/hub/oauth_callback?code=abc&state=def"
-    assert httpx.get(address, timeout=30).status_code in (400, 403)
+    assert httpx.get(address, timeout=PATIENCE_SECONDS).status_code in (400, 403)

@@ -20,7 +20,7 @@ from goodman_live.hub.site import site_of
 from goodman_live.hub.state import only_hub, prepare_state
 from goodman_live.hub.supervisor import Supervisor
 
-from .running import wait_for
+from .running import PATIENCE_SECONDS, wait_for
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(100)")
 
@@ -50,7 +50,7 @@ def test_a_program_that_is_killed_comes_back_and_all_end_together(tmp_path):
     assert told == ["one ended (exit code -9); it is started again in 0.5 s."]
     pids = supervisor.pids().values()
     stop.set()
-    thread.join(30)
+    thread.join(PATIENCE_SECONDS)
     assert not any(is_alive(pid) for pid in pids)
 
 
@@ -69,7 +69,7 @@ def test_a_program_that_cannot_be_started_for_a_while_costs_nothing_but_itself(t
     wait_for(lambda: supervisor.pids()["one"] != before["one"], "a new one")
     assert is_alive(before["two"])
     stop.set()
-    thread.join(30)
+    thread.join(PATIENCE_SECONDS)
 
 
 def test_a_state_folder_is_for_one_hub(tmp_path):

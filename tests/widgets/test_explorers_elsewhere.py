@@ -203,6 +203,28 @@ def test_who_leaves_while_a_version_is_made_is_told_of_it_at_the_frame(archive):
     assert [(job.state, bool(job.file_ids)) for job in shown] == [("done", True)]
 
 
+def test_what_was_decided_of_an_arc_is_not_left_behind_unasked(archive):
+    row = spectra(archive, next(r for r in archive.frames(calibrations=None) if r.kind == "arc"))[0]
+
+    async def live():
+        tasks = Tasks()
+        advanced = Advanced(archive, tasks, lambda is_open: None)
+        advanced.open({"Wavelengths": row})
+        await tasks.settled()
+        explorer = advanced.explorer
+        explorer.select(int(np.flatnonzero(explorer.choices.used)[0]))
+        explorer.reject()
+        advanced.bar.deeds = [{"back": True, "count": 1}]
+        assert advanced.is_open and advanced.bar.risked == {"back": True, "count": 1}
+        explorer.undo()
+        assert not explorer.unsaved
+        explorer.reject()
+        advanced.bar.deeds = [{"back": True, "sure": True, "count": 2}]
+        assert not advanced.is_open
+
+    asyncio.run(live())
+
+
 def test_a_version_that_is_being_made_says_so_in_a_sentence():
     assert progress_of(Job(1, "queued")) == "It waits for a worker…"
     assert progress_of(Job(1, "running", "begun")) == "It is being made: begun…"

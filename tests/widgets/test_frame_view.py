@@ -382,12 +382,12 @@ def test_while_the_archive_is_away_no_other_frame_stands_for_the_one_wanted(
         assert view.panels.layout.visible
         kill()
         view.open(first.id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while actions(view):
                 await asyncio.sleep(0.02)
         assert view.head.frame["id"] == first.id  # still what is wanted
         view.open(second.id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while view.products is not None:
                 await asyncio.sleep(0.02)
         assert (view.head.frame, view.shown, actions(view)) == ({}, None, [])
@@ -395,7 +395,7 @@ def test_while_the_archive_is_away_no_other_frame_stands_for_the_one_wanted(
         parts = (view._upper, view.image.__panel__(), view.panels.layout)
         assert [part.visible for part in parts] == [False] * 3
         bring_back()
-        await asyncio.wait_for(view.tasks.settled(), 30)
+        await asyncio.wait_for(view.tasks.settled(), 120)
         assert view.head.frame["id"] == second.id
         assert view.spectrum.head.file_name == spectrum.file_name
         assert "delete" in actions(view)

