@@ -153,7 +153,7 @@ def zscale(
     grow = max(1, int(n * 0.01))
     slope = 0.0
     for _ in range(n_iterations):
-        slope, level = np.polyfit(rank[good], sample[good], 1)
+        slope, level = _line_through(rank[good], sample[good])
         residual = sample - (slope * rank + level)
         bad = np.abs(residual) > 2.5 * residual[good].std()
         kept = ~(np.convolve(bad, np.ones(grow), mode="same") > 0.5)
@@ -165,6 +165,15 @@ def zscale(
     middle = float(np.median(sample))
     reach = slope / contrast * (n - 1) / 2
     return max(float(sample[0]), middle - reach), min(float(sample[-1]), middle + reach)
+
+
+def _line_through(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope and value at zero of the line of least squares; a single point has no slope."""
+    middle, level = x.mean(), y.mean()
+    away = x - middle
+    spread = away @ away
+    slope = float(away @ (y - level) / spread) if spread else 0.0
+    return slope, float(level - slope * middle)
 
 
 def shades(values: np.ndarray, low: float, high: float, stretch: str) -> np.ndarray:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -17,6 +18,9 @@ from numpy.polynomial import Legendre
 
 from ..instruments import PIXEL_SCALE, Geometry
 from ..quality import Quality
+
+if TYPE_CHECKING:
+    from ..metadata import FrameInfo
 
 OVER_IMAGE = {"trace": "#3d9bff", "aperture": "#ffae2b", "zone": "#3ecf8e"}
 SAMPLES = 60  # points of a curve over the image
@@ -48,9 +52,7 @@ def marks_of_frame(ccd: CCDData) -> np.ndarray:
         return marks_of_quality(np.asarray(ccd.flags))
     marks = np.zeros(ccd.shape, dtype=np.uint8)
     if _is_raw(ccd):
-        from ..io import info_of
-
-        marks[np.asarray(ccd.data) >= info_of(ccd).saturation] = len(MARKED)
+        marks[np.asarray(ccd.data) >= _info_of(ccd).saturation] = len(MARKED)
     return marks
 
 
@@ -67,9 +69,7 @@ def legend_of(marks: np.ndarray) -> list[tuple[str, str, float]]:
 def scales_of(ccd: CCDData) -> tuple[float, float]:
     """Arcsec per pixel along x and y of a raw frame or of a product."""
     if _is_raw(ccd):
-        from ..io import info_of
-
-        geometry = info_of(ccd).geometry
+        geometry = _info_of(ccd).geometry
     else:
         geometry = Geometry.from_cards(ccd.header)
     return PIXEL_SCALE * geometry.x_binning, PIXEL_SCALE * geometry.y_binning
@@ -78,14 +78,24 @@ def scales_of(ccd: CCDData) -> tuple[float, float]:
 def is_image(ccd: CCDData) -> bool:
     """Whether a frame, raw or reduced, shows the sky and not spectra."""
     if _is_raw(ccd):
-        from ..io import info_of
-
-        return info_of(ccd).technique == "imaging"
+        return _info_of(ccd).technique == "imaging"
     return ccd.header.get("GSP_TECH") == "imaging"
 
 
 def _is_raw(ccd: CCDData) -> bool:
     return "GSP_ONAM" not in ccd.header
+
+
+def _info_of(raw: CCDData) -> FrameInfo:
+    """What a raw frame is; its header is read once."""
+    if raw not in _infos:
+        from ..io import info_of
+
+        _infos[raw] = info_of(raw)
+    return _infos[raw]
+
+
+_infos: WeakKeyDictionary[CCDData, FrameInfo] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
