@@ -48,16 +48,23 @@ class Following:
         Parameters
         ----------
         spectrum_taken
-            When the exposure of a spectrum was begun: several workers may end in any order, and
-            the one of an earlier exposure takes nobody back from that of a later one.
+            When the exposure of a spectrum was begun.
         """
-        if self.follow and spectrum_taken and spectrum_taken < self.latest:
+        if self.is_late(spectrum_taken):
             return
         self.latest = max(self.latest, spectrum_taken)
         if self.follow:
             self.selected = file_id
         elif file_id != self.selected and file_id not in self.unseen:
             self.unseen = (*self.unseen, file_id)
+
+    def is_late(self, spectrum_taken: str) -> bool:
+        """Whether following goes past a spectrum, by the beginning of its exposure.
+
+        Several workers may end in any order: the spectrum of an earlier exposure takes nobody back
+        from that of a later one.
+        """
+        return self.follow and bool(spectrum_taken) and spectrum_taken < self.latest
 
     def resume(self, newest: int | None) -> None:
         """Follow again, beginning with the newest frame."""

@@ -7,6 +7,7 @@ chosen it stays, and what came since waits to be clicked.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,7 @@ from .visit import Visit
 
 LIST_SECONDS = 0.15  # within which events become one question for the list
 SURE_SECONDS = 4.0  # after which the list is asked for what events have told already
+SEEN_SECONDS = 2.0  # that a frame is shown while others rush by
 # After these there are as many files as before.
 _SAME_FILES = ("state", "comment")
 _CALIBRATING = ("bias", "flat", "arc")
@@ -62,6 +64,7 @@ class LivePage(Page):
         self.view = FrameView(self.archive, visit=visit, theme=visit.theme)
         self.tasks = self.view.tasks
         self._listing = Newest(self.tasks, self._list)
+        self._leading, self._led = Newest(self.tasks, self._lead), -SEEN_SECONDS
         self._counted: Listing | None = None  # for which the numbers of frames still hold
         self._frames: dict[int, FileRow] = {}  # raw frames that events were of
         self._edge = ""  # of the page that is asked for: 'first' or 'last' is to be chosen
@@ -301,12 +304,29 @@ class LivePage(Page):
         if event.type == "frame" and frame.proposal and frame.proposal == self.frames.proposal:
             self._observed_in(frame.night)
         if self._is_news(event, row, frame):
-            before = self.following.selected
             taken = frame.exposure_start if event.type == "product" else ""
-            self.following.arrived(frame.id, spectrum_taken=taken)
+            self._lead_to(frame.id, taken)
+
+    def _lead_to(self, file_id: int, spectrum_taken: str) -> None:
+        """Go to a frame that arrived, at once if its spectrum did.
+
+        When frames come several a second, nobody can see each: the last of them is shown.
+        """
+        if self.following.is_late(spectrum_taken):
+            return
+        if not self.following.follow:
+            self.following.arrived(file_id)
             self._mark()
-            if self.following.selected != before:
-                self._show_selection()
+            return
+        rest = 0.0 if spectrum_taken else self._led + SEEN_SECONDS - time.monotonic()
+        self._leading.want((file_id, spectrum_taken), delay=max(rest, 0.0))
+
+    async def _lead(self, wanted: tuple[int, str]) -> None:
+        before, self._led = self.following.selected, time.monotonic()
+        self.following.arrived(wanted[0], spectrum_taken=wanted[1])
+        self._mark()
+        if self.following.selected != before:
+            self._show_selection()
 
     def _placed(self, event: Event) -> bool:
         """Whether the list could show what has happened by what the event brought with it."""

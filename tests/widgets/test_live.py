@@ -31,6 +31,7 @@ def archive(tmp_path):
 def soon(monkeypatch):
     """What can wait for more events waits less here."""
     monkeypatch.setattr(live, "SURE_SECONDS", 0.1)
+    monkeypatch.setattr(live, "SEEN_SECONDS", 0.1)
     monkeypatch.setattr(frame_view, "MORE_DELAY_SECONDS", 0.05)
     monkeypatch.setattr(frame_view, "CALIBRATIONS_DELAY_SECONDS", 0.1)
 
@@ -100,6 +101,38 @@ def test_following_goes_back_to_the_frame_whose_first_spectrum_came(archive):
         archive, lambda page: add_raw(archive, 2), lambda page: add_spectrum(archive, first)
     )
     assert page.frames.selected == first.id
+
+
+def test_of_frames_that_rush_by_the_first_and_the_last_are_shown_and_a_spectrum_at_once(
+    archive, monkeypatch
+):
+    monkeypatch.setattr(live, "SEEN_SECONDS", 0.5)
+
+    async def alive():
+        page = LivePage(
+            Visit(archive, Viewer(1, "ada", is_superuser=True), None), lambda said: None
+        )
+        shown, show = [], page.view.open
+        monkeypatch.setattr(page.view, "open", lambda number: (shown.append(number), show(number)))
+        page.open({})
+        await page.tasks.settled()
+        seen = archive.last_event()
+        rows = [add_raw(archive, number) for number in range(1, 6)]
+        for event in archive.events_since(seen):
+            page.take(bringing_rows(archive, event))
+        await page.tasks.settled()
+        assert shown == [rows[-1].id] or shown == [rows[0].id, rows[-1].id]
+        seen = archive.last_event()
+        rows += [add_raw(archive, 6)]
+        monkeypatch.setattr(live, "SEEN_SECONDS", 1000.0)
+        add_spectrum(archive, rows[2])
+        for event in archive.events_since(seen):
+            page.take(bringing_rows(archive, event))
+        await page.tasks.settled()
+        page.stop()
+        assert shown[-1] == rows[2].id, "no spectrum waits"
+
+    asyncio.run(alive())
 
 
 def test_a_late_spectrum_takes_nobody_from_that_of_a_later_exposure(archive):
